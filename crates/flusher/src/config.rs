@@ -1,0 +1,92 @@
+//! What the flusher is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How a flusher works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory that it shares with ingest.
+    pub data_dir: PathBuf,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served.
+    pub ops_listen: SocketAddr,
+    /// How hard to compress.
+    pub gzip_level: GzipLevel,
+    /// How many objects are uploaded at a time.
+    pub upload_concurrency: usize,
+    /// How long receipts are kept after the minute's last delivery.
+    pub receipt_retention: Duration,
+}
+
+/// How hard to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GzipLevel {
+    /// gzip's level, 1 to 9.
+    Fixed(u32),
+    /// 6 while the flusher keeps up, faster levels while it is behind.
+    Auto,
+}
+
+/// Why a text is no level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a gzip level is a number from 1 to 9, or \"auto\"")]
+pub struct GzipLevelError;
+
+impl GzipLevel {
+    /// The level for the next minute while `waiting` further ones are finished and not sealed.
+    pub fn level(self, waiting: usize) -> u32 {
+        match (self, waiting) {
+            (Self::Fixed(level), _) => level,
+            (Self::Auto, 0) => 6,
+            (Self::Auto, 1) => 3,
+            (Self::Auto, _) => 1,
+        }
+    }
+}
+
+impl FromStr for GzipLevel {
+    type Err = GzipLevelError;
+
+    fn from_str(text: &str) -> Result<Self, GzipLevelError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        match text.parse() {
+            Ok(level @ 1..=9) => Ok(Self::Fixed(level)),
+            _ => Err(GzipLevelError),
+        }
+    }
+}
+
+impl fmt::Display for GzipLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(level) => fmt::Display::fmt(level, f),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_gets_faster_the_further_it_is_behind() {
+        assert_eq!([0, 1, 2, 60].map(|waiting| GzipLevel::Auto.level(waiting)), [6, 3, 1, 1]);
+        assert_eq!([0, 60].map(|waiting| GzipLevel::Fixed(9).level(waiting)), [9, 9]);
+    }
+
+    #[test]
+    fn levels_read_as_they_are_written() {
+        for text in ["1", "9", "auto"] {
+            assert_eq!(text.parse::<GzipLevel>().unwrap().to_string(), text);
+        }
+        for bad in ["0", "10", "", "fast", "-1"] {
+            assert_eq!(bad.parse::<GzipLevel>(), Err(GzipLevelError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What `admin` may ask of a running flusher.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use wal::{ControlServer, DataDir};
+
+use crate::deliver::Delivery;
+use crate::flusher::Early;
+use crate::part::DestinationFilter;
+
+/// The name of the flusher's socket in the data directory.
+const SOCKET: &str = "flusher";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Request {
+    /// Try what waits now.
+    Retry {
+        #[serde(flatten)]
+        filter: DestinationFilter,
+    },
+    /// Seal what nobody holds, also before its minute is over.
+    Drain,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Retried {
+    retried: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Draining {
+    draining: bool,
+}
+
+pub(crate) fn serve(
+    data: &DataDir,
+    delivery: Arc<Delivery>,
+    early: Early,
+    wake: Arc<Notify>,
+) -> wal::Result<ControlServer> {
+    let handler = move |line: &str, out: &mut dyn Write| -> io::Result<()> {
+        match serde_json::from_str(line)? {
+            Request::Retry { filter } => {
+                let retried = delivery.health(|health| {
+                    health.clear(|bucket, destination| match destination {
+                        Some(destination) => filter.matches(destination),
+                        None => filter.bucket.as_ref().is_none_or(|wanted| wanted == bucket),
+                    })
+                });
+                wake.notify_one();
+                serde_json::to_writer(&mut *out, &Retried { retried })?;
+            }
+            Request::Drain => {
+                early.set();
+                wake.notify_one();
+                serde_json::to_writer(&mut *out, &Draining { draining: true })?;
+            }
+        }
+        out.write_all(b"\n")
+    };
+    ControlServer::start(data, SOCKET, Arc::new(handler))
+}
+
+/// Asks a running flusher to try what waits now; `None` where none runs. Answers with the number
+/// of destinations and buckets that waited.
+pub fn ask_retry(data: &DataDir, filter: &DestinationFilter) -> wal::Result<Option<u64>> {
+    let request = Request::Retry { filter: filter.clone() };
+    let answer = wal::call(data, SOCKET, &request)?;
+    answer.map(|answer| read::<Retried>(data, answer).map(|retried| retried.retried)).transpose()
+}
+
+/// Asks a running flusher to seal all that nobody holds; `None` where none runs.
+pub fn ask_drain(data: &DataDir) -> wal::Result<Option<()>> {
+    let answer = wal::call(data, SOCKET, &Request::Drain)?;
+    answer.map(|answer| read::<Draining>(data, answer).map(drop)).transpose()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(data: &DataDir, answer: impl io::Read) -> wal::Result<T> {
+    serde_json::from_reader(answer).map_err(|error| wal::Error::Control {
+        path: data.root().join(format!("{SOCKET}.sock")),
+        message: format!("cannot read the answer: {error}"),
+    })
+}

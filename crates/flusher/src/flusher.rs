@@ -1,0 +1,375 @@
+//! The flusher at work: the sealer on a thread of its own, and passes over parts side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use model::{Clock, UnixMillis};
+use store::Store;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wal::{DataDir, Lock, PartName, Stage, bytes_on_disk};
+
+use crate::config::Config;
+use crate::deliver::{Delivery, PassEnd};
+use crate::error::Error;
+use crate::ops::Readiness;
+use crate::part::{DestinationFilter, Part};
+use crate::sealer::{Sealer, remove_unfinished_seals};
+use crate::settle::Permission;
+use crate::{control, faults, metrics, ops, retention};
+
+/// How often finished minutes are looked for.
+const SCAN_PERIOD: Duration = Duration::from_millis(100);
+
+/// How long the sealer and a part wait after an error of the disk.
+const ERROR_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many sealed parts may wait for their first pass; the sealer waits beyond that.
+const SEALED_AHEAD: usize = 4;
+
+/// How many parts are in their first pass at a time, and how many are tried again.
+const FIRST_PASSES: usize = 4;
+const LATER_PASSES: usize = 4;
+
+/// How often parts that wait are looked at, and the log is measured.
+const WAITING_PERIOD: Duration = Duration::from_millis(100);
+const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long uploads that are under way may go on after the flusher was told to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether what nobody holds is sealed before its minute is over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Early(Arc<AtomicBool>);
+
+impl Early {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Whether the log is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything is in S3.
+    Yes,
+    /// Something is still undelivered.
+    No,
+}
+
+struct Flusher {
+    config: Config,
+    data: DataDir,
+    delivery: Arc<Delivery>,
+    sealer: Sealer,
+    _lock: Lock,
+}
+
+impl Flusher {
+    /// Takes the data directory and cleans up after a crash.
+    fn start(
+        config: Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        faults::install();
+        let data = DataDir::create(&config.data_dir)?;
+        let lock = Lock::exclusive(&data.flusher_lock()).map_err(|error| match error {
+            wal::Error::Busy { path } => Error::SecondFlusher(path),
+            other => other.into(),
+        })?;
+        let sealer = Sealer::start(data.clone(), config.gzip_level)?;
+        let concurrency = config.upload_concurrency;
+        let delivery = Arc::new(Delivery::new(data.clone(), store, clock, concurrency, stop));
+        Ok(Self { config, data, delivery, sealer, _lock: lock })
+    }
+}
+
+/// Works until `shutdown`: seals what is finished, delivers it, tries again what failed.
+///
+/// On `shutdown` it starts no further uploads and lets those under way end; whatever is left goes
+/// on at the next start, to the same keys.
+pub async fn run(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let start = {
+        let (shutdown, config) = (shutdown.clone(), config.clone());
+        move || Flusher::start(config, store, clock, shutdown)
+    };
+    let flusher = tokio::task::spawn_blocking(start).await??;
+    let readiness = Readiness::default();
+    ops::serve(config.ops_listen, readiness.clone(), shutdown.clone()).await?;
+    let (early, wake) = (Early::default(), Arc::new(Notify::new()));
+    let delivery = Arc::clone(&flusher.delivery);
+    let _control = control::serve(&flusher.data, delivery, early.clone(), Arc::clone(&wake))?;
+    tracing::info!(data_dir = %config.data_dir.display(), "the flusher works");
+    let waiting = flusher.sealer.parts()?;
+    let sealed = spawn_sealer(flusher.sealer, &flusher.delivery, early, readiness.clone())?;
+    let housekeeping = tokio::spawn(housekeeping(flusher.config, Arc::clone(&flusher.delivery)));
+    let mut loop_ = Loop {
+        delivery: flusher.delivery,
+        readiness,
+        waiting: BTreeMap::new(),
+        passes: JoinSet::new(),
+        first: Arc::new(Semaphore::new(FIRST_PASSES)),
+        later: Arc::new(Semaphore::new(LATER_PASSES)),
+    };
+    for (name, stage) in waiting {
+        loop_.waiting.insert(name, Waiting { stage, due: UnixMillis::new(0), recoveries: 0 });
+    }
+    let result = loop_.work(sealed, &wake, &shutdown).await;
+    housekeeping.abort();
+    shutdown.cancel();
+    result
+}
+
+/// Seals what nobody holds and delivers it, trying again what may mend itself soon; then ends.
+pub async fn run_once(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<Drained, Error> {
+    run_once_for(config, store, clock, shutdown, DestinationFilter::default()).await
+}
+
+/// The same for some destinations only.
+pub async fn run_once_for(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+    filter: DestinationFilter,
+) -> Result<Drained, Error> {
+    /// So many rounds in a row may deliver nothing before the rest is left.
+    const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
+
+    let stop = shutdown.clone();
+    let seal = move || {
+        let mut flusher = Flusher::start(config, store, clock, stop)?;
+        let clock = Arc::clone(&flusher.delivery.clock);
+        flusher.sealer.seal_finished(&*clock, true, |_| true)?;
+        Ok::<_, Error>(flusher)
+    };
+    let flusher = tokio::task::spawn_blocking(seal).await??;
+    let mut idle_rounds = 0;
+    while idle_rounds < ROUNDS_WITHOUT_PROGRESS && !shutdown.is_cancelled() {
+        let (mut delivered, mut next_try) = (0, None::<UnixMillis>);
+        for (name, stage) in flusher.sealer.parts()? {
+            let part = Part { data: flusher.data.clone(), stage, name };
+            let end = flusher.delivery.pass(&part, &filter, ()).await?;
+            delivered += end.delivered;
+            // What waits for a person has been tried; what may mend itself is tried again.
+            if end.permission == Permission::Keep {
+                next_try = next_try.into_iter().chain(end.next_try).min();
+            }
+        }
+        let Some(next_try) = next_try else { break };
+        idle_rounds = if delivered > 0 { 0 } else { idle_rounds + 1 };
+        let pause = next_try.since(flusher.delivery.clock.now()).min(Duration::from_secs(5));
+        tokio::select! {
+            () = tokio::time::sleep(pause.max(Duration::from_millis(50))) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    let left = flusher.sealer.has_unsealed()?
+        || !flusher.sealer.parts()?.is_empty()
+        || !flusher.data.quarantined()?.is_empty();
+    Ok(if left { Drained::No } else { Drained::Yes })
+}
+
+/// Starts the sealer's thread; what it makes comes out of the channel.
+fn spawn_sealer(
+    mut sealer: Sealer,
+    delivery: &Arc<Delivery>,
+    early: Early,
+    readiness: Readiness,
+) -> Result<mpsc::Receiver<PartName>, Error> {
+    let (parts, sealed) = mpsc::channel(SEALED_AHEAD);
+    let delivery = Arc::clone(delivery);
+    let work = move || {
+        while !delivery.stop.is_cancelled() {
+            let done = |part: crate::seal::SealedPart| {
+                parts.blocking_send(part.name).is_ok() && !delivery.stop.is_cancelled()
+            };
+            let mut pause = SCAN_PERIOD;
+            if let Err(error) = sealer.seal_finished(&*delivery.clock, early.get(), done) {
+                // Nothing is lost: the events are in the log, and the next try begins anew.
+                tracing::error!(%error, "cannot seal; tried again");
+                metrics::error();
+                readiness.set(Some(format!("cannot seal: {error}")));
+                remove_unfinished_seals(&delivery.data).ok();
+                pause = ERROR_PAUSE;
+            }
+            std::thread::sleep(pause);
+        }
+    };
+    std::thread::Builder::new()
+        .name("sealer".to_owned())
+        .spawn(work)
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(sealed)
+}
+
+/// A part that was tried and is not settled.
+struct Waiting {
+    stage: Stage,
+    due: UnixMillis,
+    /// The number of recoveries when it was tried: if something works again since, it is due.
+    recoveries: u64,
+}
+
+struct Finished {
+    part: Part,
+    recoveries: u64,
+    end: Result<PassEnd, Error>,
+}
+
+struct Loop {
+    delivery: Arc<Delivery>,
+    readiness: Readiness,
+    waiting: BTreeMap<PartName, Waiting>,
+    passes: JoinSet<Finished>,
+    first: Arc<Semaphore>,
+    later: Arc<Semaphore>,
+}
+
+impl Loop {
+    async fn work(
+        &mut self,
+        mut sealed: mpsc::Receiver<PartName>,
+        wake: &Notify,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        let mut tick = tokio::time::interval(WAITING_PERIOD);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let first = Arc::clone(&self.first);
+            let next_sealed = async {
+                let place = first.acquire_owned().await;
+                (sealed.recv().await, place)
+            };
+            tokio::select! {
+                (name, place) = next_sealed => match name {
+                    Some(name) => self.spawn(Stage::Sealed, name, place.ok()),
+                    None if shutdown.is_cancelled() => break,
+                    None => return Err(Error::Internal("the sealer has gone".to_owned())),
+                },
+                Some(finished) = self.passes.join_next() => self.finished(finished?),
+                _ = tick.tick() => self.spawn_what_is_due(),
+                () = wake.notified() => self.spawn_what_is_due(),
+                () = shutdown.cancelled() => break,
+            }
+        }
+        let rest = async { while self.passes.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_PATIENCE, rest).await.is_err() {
+            tracing::warn!("uploads were cut off; they go on at the next start");
+        }
+        Ok(())
+    }
+
+    fn spawn<T: Send + 'static>(&mut self, stage: Stage, name: PartName, place: T) {
+        let delivery = Arc::clone(&self.delivery);
+        let part = Part { data: delivery.data.clone(), stage, name };
+        let recoveries = delivery.health(|health| health.recoveries());
+        self.passes.spawn(async move {
+            let end = delivery.pass(&part, &DestinationFilter::default(), place).await;
+            Finished { part, recoveries, end }
+        });
+    }
+
+    fn spawn_what_is_due(&mut self) {
+        let now = self.delivery.clock.now();
+        let recoveries = self.delivery.health(|health| health.recoveries());
+        let due = |waiting: &Waiting| waiting.due <= now || waiting.recoveries != recoveries;
+        let names: Vec<PartName> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| due(waiting))
+            .map(|(name, _)| *name)
+            .take(LATER_PASSES)
+            .collect();
+        for name in names {
+            let Ok(place) = Arc::clone(&self.later).try_acquire_owned() else { return };
+            if let Some(waiting) = self.waiting.remove(&name) {
+                self.spawn(waiting.stage, name, place);
+            }
+        }
+    }
+
+    fn finished(&mut self, Finished { part, recoveries, end }: Finished) {
+        let now = self.delivery.clock.now();
+        let (stage, due) = match end {
+            Ok(PassEnd { permission: Permission::Remove | Permission::Quarantine, .. }) => {
+                self.readiness.set(None);
+                return;
+            }
+            Ok(PassEnd { permission: Permission::Park, next_try, .. }) => {
+                (Stage::Parked, next_try.unwrap_or(now))
+            }
+            Ok(PassEnd { permission: Permission::Keep, next_try, delivered }) => {
+                let stuck = delivered == 0;
+                self.readiness.set(stuck.then(|| {
+                    format!(
+                        "minute {} is not delivered yet, see `minutelog admin log`",
+                        part.name.minute
+                    )
+                }));
+                (part.stage, next_try.unwrap_or(now))
+            }
+            Err(error) => {
+                tracing::error!(part = %part.name, %error, "a pass has failed; tried again");
+                metrics::error();
+                self.readiness.set(Some(error.to_string()));
+                (part.stage, now.after(ERROR_PAUSE))
+            }
+        };
+        self.waiting.insert(part.name, Waiting { stage, due, recoveries });
+    }
+}
+
+/// Removes old receipts and measures the log, now and then.
+async fn housekeeping(config: Config, delivery: Arc<Delivery>) {
+    loop {
+        let (data, clock) = (delivery.data.clone(), Arc::clone(&delivery.clock));
+        let retention = config.receipt_retention;
+        let work = move || {
+            let now = clock.now();
+            if let Err(error) = retention::remove_old_receipts(&data, now, retention) {
+                tracing::warn!(%error, "cannot remove old receipts");
+            }
+            measure(&data, now);
+        };
+        tokio::task::spawn_blocking(work).await.ok();
+        tokio::time::sleep(HOUSEKEEPING_PERIOD).await;
+    }
+}
+
+fn measure(data: &DataDir, now: UnixMillis) {
+    let dirs = [
+        data.open_dir(),
+        data.sealing_dir(),
+        data.stage_dir(Stage::Sealed),
+        data.stage_dir(Stage::Parked),
+        data.quarantine_dir(),
+    ];
+    let bytes = dirs.iter().map(|dir| bytes_on_disk(dir)).sum();
+    let runs = data.runs().unwrap_or_default().into_iter().map(|run| run.minute);
+    let parts = [Stage::Sealed, Stage::Parked]
+        .into_iter()
+        .flat_map(|stage| data.parts(stage).unwrap_or_default())
+        .map(|part| part.minute);
+    let oldest = runs.chain(parts).min();
+    metrics::log(bytes, oldest.map_or(Duration::ZERO, |minute| now.since(minute.start())));
+}

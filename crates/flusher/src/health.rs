@@ -1,0 +1,229 @@
+//! Which destinations may be tried now.
+//!
+//! Only what fails is remembered: a destination by itself, and a bucket where several tries in a
+//! row failed or S3 says that the whole bucket is at fault. Tries are spaced by exponential
+//! back-off with full jitter; what only a person can mend is tried slowly. A bucket that fails is
+//! probed with one object at a time, so that ten thousand prefixes of a dead bucket cost no more
+//! than one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Bucket, Destination, UnixMillis};
+use store::Class;
+
+/// The first pause after a failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause between tries of what can mend itself.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The pause between tries of what a person must mend.
+const PARKED_PAUSE: Duration = Duration::from_secs(300);
+
+/// So many failures in a row, without a success between them, make a bucket suspect.
+const SUSPECT_AFTER: u32 = 3;
+
+/// Whether an object may be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Yes.
+    Open,
+    /// Yes, but where it delays nobody: its destination or bucket has failed before.
+    Probe,
+    /// Not before this time.
+    Closed(UnixMillis),
+    /// Not before this time, unless a person asks for it: they have to mend this first.
+    Parked(UnixMillis, Arc<str>),
+}
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    failures: u32,
+    /// What a person must mend.
+    parked: Option<Arc<str>>,
+    next_try: UnixMillis,
+}
+
+/// What is known of the destinations and buckets that fail.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    destinations: HashMap<Destination, Trouble>,
+    buckets: HashMap<Bucket, Trouble>,
+    recoveries: u64,
+}
+
+impl Health {
+    /// Whether an object of this destination may be sent at `now`.
+    pub(crate) fn gate(&self, destination: &Destination, now: UnixMillis) -> Gate {
+        let bucket = self.buckets.get(destination.bucket());
+        let bucket = bucket.filter(|trouble| trouble.is_suspect());
+        let troubles = [bucket, self.destinations.get(destination)].into_iter().flatten();
+        let Some(trouble) = troubles.max_by_key(|trouble| trouble.next_try) else {
+            return Gate::Open;
+        };
+        match &trouble.parked {
+            _ if trouble.next_try <= now => Gate::Probe,
+            Some(why) => Gate::Parked(trouble.next_try, Arc::clone(why)),
+            None => Gate::Closed(trouble.next_try),
+        }
+    }
+
+    /// Notes that a probe is on its way, so that a failing bucket gets one at a time.
+    pub(crate) fn probing(&mut self, destination: &Destination, now: UnixMillis) {
+        if let Some(trouble) = self.buckets.get_mut(destination.bucket())
+            && trouble.is_suspect()
+        {
+            trouble.next_try = now.after(LONGEST_PAUSE);
+        }
+    }
+
+    /// Notes that S3 has confirmed an object.
+    pub(crate) fn succeeded(&mut self, destination: &Destination) {
+        let mended = self.destinations.remove(destination).is_some();
+        let bucket = self.buckets.remove(destination.bucket());
+        if mended || bucket.is_some_and(|bucket| bucket.is_suspect()) {
+            self.recoveries += 1;
+        }
+    }
+
+    /// Notes a failure; returns whether the destination is parked by it. `jitter` is a random
+    /// number from 0 to 1.
+    pub(crate) fn failed(
+        &mut self,
+        destination: &Destination,
+        class: Class,
+        why: &str,
+        now: UnixMillis,
+        jitter: f64,
+    ) -> bool {
+        let parked = matches!(class, Class::Park | Class::ParkBucket).then(|| Arc::from(why));
+        // What S3 refuses for one prefix says nothing of the bucket's others.
+        if class != Class::Park {
+            let bucket = self.buckets.entry(destination.bucket().clone());
+            let whole = parked.clone().filter(|_| class == Class::ParkBucket);
+            bucket.or_insert(Trouble::NONE).fail(whole, now, jitter);
+        }
+        if class != Class::ParkBucket {
+            let trouble = self.destinations.entry(destination.clone());
+            trouble.or_insert(Trouble::NONE).fail(parked.clone(), now, jitter);
+        }
+        parked.is_some()
+    }
+
+    /// Lets everything that matches be tried at once; returns how many entries that were.
+    pub(crate) fn clear(&mut self, matches: impl Fn(&Bucket, Option<&Destination>) -> bool) -> u64 {
+        let before = self.destinations.len() + self.buckets.len();
+        self.destinations
+            .retain(|destination, _| !matches(destination.bucket(), Some(destination)));
+        self.buckets.retain(|bucket, _| !matches(bucket, None));
+        self.recoveries += 1;
+        (before - self.destinations.len() - self.buckets.len()) as u64
+    }
+
+    /// A number that changes when something that failed works again.
+    pub(crate) fn recoveries(&self) -> u64 {
+        self.recoveries
+    }
+
+    /// How many destinations and buckets wait for a person.
+    pub(crate) fn parked(&self) -> usize {
+        let destinations = self.destinations.values().filter(|trouble| trouble.parked.is_some());
+        let buckets = self.buckets.values().filter(|trouble| trouble.parked.is_some());
+        destinations.count() + buckets.count()
+    }
+}
+
+impl Trouble {
+    const NONE: Self = Self { failures: 0, parked: None, next_try: UnixMillis::MAX };
+
+    fn is_suspect(&self) -> bool {
+        self.parked.is_some() || self.failures >= SUSPECT_AFTER
+    }
+
+    fn fail(&mut self, parked: Option<Arc<str>>, now: UnixMillis, jitter: f64) {
+        self.failures = self.failures.saturating_add(1);
+        let longest = FIRST_PAUSE
+            .saturating_mul(1 << self.failures.saturating_sub(1).min(16))
+            .min(LONGEST_PAUSE);
+        let pause = match parked {
+            Some(_) => PARKED_PAUSE,
+            None => longest.mul_f64(jitter.clamp(0.0, 1.0)),
+        };
+        self.parked = parked;
+        self.next_try = now.after(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(prefix: &str) -> Destination {
+        Destination::parse("bucket", prefix).unwrap()
+    }
+
+    const NOW: u64 = 1_000_000;
+
+    fn at(millis: u64) -> UnixMillis {
+        UnixMillis::new(NOW + millis)
+    }
+
+    #[test]
+    fn a_failing_destination_waits_longer_each_time_and_delays_no_other() {
+        let mut health = Health::default();
+        let (bad, good) = (destination("bad"), destination("good"));
+        assert!(!health.failed(&bad, Class::Retry, "why", at(0), 1.0));
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(250)));
+        assert_eq!(health.gate(&bad, at(250)), Gate::Probe);
+        assert_eq!(health.gate(&good, at(0)), Gate::Open);
+        health.succeeded(&good);
+        health.failed(&bad, Class::Retry, "why", at(0), 1.0);
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(500)));
+        for _ in 0..20 {
+            health.failed(&bad, Class::Retry, "why", at(0), 1.0);
+            health.succeeded(&good);
+        }
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(20_000)));
+        health.succeeded(&bad);
+        assert_eq!(health.gate(&bad, at(0)), Gate::Open);
+    }
+
+    #[test]
+    fn a_failing_bucket_is_probed_with_one_object_at_a_time() {
+        let mut health = Health::default();
+        for prefix in ["a", "b", "c"] {
+            assert_eq!(health.gate(&destination("x"), at(0)), Gate::Open);
+            health.failed(&destination(prefix), Class::Retry, "why", at(0), 1.0);
+        }
+        assert_eq!(health.gate(&destination("x"), at(0)), Gate::Closed(at(1000)));
+        assert_eq!(health.gate(&destination("x"), at(1000)), Gate::Probe);
+        health.probing(&destination("x"), at(1000));
+        assert!(matches!(health.gate(&destination("y"), at(1000)), Gate::Closed(_)));
+        let before = health.recoveries();
+        health.succeeded(&destination("x"));
+        assert_eq!(health.gate(&destination("y"), at(1000)), Gate::Open);
+        assert!(health.recoveries() > before);
+    }
+
+    #[test]
+    fn what_a_person_must_mend_is_tried_slowly_or_on_demand() {
+        let mut health = Health::default();
+        assert!(health.failed(&destination("a"), Class::Park, "why", at(0), 0.0));
+        assert_eq!(
+            health.gate(&destination("a"), at(0)),
+            Gate::Parked(at(300_000), Arc::from("why"))
+        );
+        assert_eq!(health.gate(&destination("b"), at(0)), Gate::Open);
+        assert_eq!(health.parked(), 1);
+        assert!(health.failed(&destination("b"), Class::ParkBucket, "why", at(0), 0.0));
+        assert_eq!(
+            health.gate(&destination("c"), at(0)),
+            Gate::Parked(at(300_000), Arc::from("why"))
+        );
+        assert_eq!(health.clear(|bucket, _| bucket.as_str() == "other"), 0);
+        assert_eq!(health.clear(|_, _| true), 2);
+        assert_eq!(health.gate(&destination("a"), at(0)), Gate::Open);
+    }
+}

@@ -1,0 +1,103 @@
+//! How many objects are under way at a time, and who waits for whom.
+//!
+//! What works takes the fast lane. What has failed before takes the slow lane, if there is room
+//! right now. An upload that is long under way gives its place in the fast lane back: a slow
+//! destination delays no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long an upload keeps its place in the fast lane.
+const FAST_FOR: Duration = Duration::from_secs(5);
+
+/// For each place in the fast lane, so many uploads may be under way that have left it.
+const OVERDUE_PER_PLACE: usize = 3;
+
+/// The places for uploads.
+#[derive(Clone, Debug)]
+pub(crate) struct Lanes {
+    fast: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    overdue: Arc<Semaphore>,
+}
+
+/// A place in a lane, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lanes {
+    /// Lanes for `concurrency` uploads at a time, a quarter as many of what has failed before, and
+    /// three times as many that take long.
+    pub(crate) fn new(concurrency: usize) -> Self {
+        let places = |places: usize| Arc::new(Semaphore::new(places.max(1)));
+        Self {
+            fast: places(concurrency),
+            slow: places(concurrency / 4),
+            overdue: places(concurrency * OVERDUE_PER_PLACE),
+        }
+    }
+
+    /// Waits for a place in the fast lane.
+    pub(crate) async fn fast(&self) -> Place {
+        let permit = Arc::clone(&self.fast).acquire_owned().await;
+        Place { _permit: permit.expect("the lanes are never closed") }
+    }
+
+    /// A place in the slow lane, if there is one right now.
+    pub(crate) fn slow(&self) -> Option<Place> {
+        Arc::clone(&self.slow).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+    }
+
+    /// Does `work` on a place. After a while the place is given back, if the number of those who
+    /// take long allows it.
+    pub(crate) async fn run<T>(&self, place: Place, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(FAST_FOR) => {}
+        }
+        match Arc::clone(&self.overdue).try_acquire_owned() {
+            Ok(overdue) => {
+                drop(place);
+                let done = work.await;
+                drop(overdue);
+                done
+            }
+            Err(_) => {
+                let done = work.await;
+                drop(place);
+                done
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_gives_its_place_back() {
+        let lanes = Lanes::new(1);
+        let place = lanes.fast().await;
+        let of = lanes.clone();
+        let slow = tokio::spawn(async move { of.run(place, std::future::pending::<()>()).await });
+        let waiting = tokio::time::timeout(FAST_FOR * 2, lanes.fast()).await;
+        assert!(waiting.is_ok());
+        slow.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_failed_never_waits_in_line() {
+        let lanes = Lanes::new(4);
+        let place = lanes.slow();
+        assert!(place.is_some());
+        assert!(lanes.slow().is_none());
+        drop(place);
+        assert!(lanes.slow().is_some());
+    }
+}

@@ -1,0 +1,38 @@
+//! The flusher: takes finished minutes from the data directory, seals them, uploads the objects,
+//! keeps a receipt for each, and removes what S3 has confirmed.
+//!
+//! # Promises
+//! - **F1** Nothing is uploaded before its seal is durable; a seal that a crash has interrupted is
+//!   thrown away and made anew from the log.
+//! - **F2** A receipt is written only where S3 has confirmed the object.
+//! - **F3** A receipt counts only once it is synced.
+//! - **F4** Log entries are removed only when every object of their part is settled, or waits for a
+//!   person in sealed bytes that were just read back whole. The permission is a pure function of
+//!   what is on disk.
+//! - **F5** A destination that fails or is slow delays no other: it is remembered, tried where it
+//!   takes no place from what works, and a long upload gives its place back.
+//! - **F6** One flusher works on a data directory.
+
+mod config;
+mod control;
+mod deliver;
+mod error;
+mod faults;
+mod finished;
+mod flusher;
+mod health;
+mod lanes;
+mod metrics;
+mod ops;
+mod part;
+mod retention;
+mod seal;
+mod sealer;
+mod segment;
+mod settle;
+
+pub use config::{Config, GzipLevel, GzipLevelError};
+pub use control::{ask_drain, ask_retry};
+pub use error::Error;
+pub use flusher::{Drained, run, run_once, run_once_for};
+pub use part::DestinationFilter;

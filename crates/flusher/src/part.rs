@@ -1,0 +1,185 @@
+//! One sealed part on its way: its objects as they are read, and its journal as it is written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{Clock, Destination};
+use tokio::sync::{mpsc, oneshot};
+use wal::{
+    DataDir, DeliveryJournal, ManifestReader, Outcome, PartName, SEGMENTS_FILE, SealedObject, Stage,
+};
+
+use crate::error::Error;
+use crate::faults::fault_point;
+
+/// How many objects are read ahead, and how many outcomes may wait for one sync.
+const AHEAD: usize = 64;
+
+/// A part and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) data: DataDir,
+    pub(crate) stage: Stage,
+    pub(crate) name: PartName,
+}
+
+/// Which objects are wanted; all where nothing is said.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub struct DestinationFilter {
+    /// Only this bucket.
+    pub bucket: Option<model::Bucket>,
+    /// Only this prefix.
+    pub prefix: Option<model::Prefix>,
+}
+
+impl DestinationFilter {
+    /// Whether a destination is wanted.
+    pub fn matches(&self, destination: &Destination) -> bool {
+        self.bucket.as_ref().is_none_or(|bucket| bucket == destination.bucket())
+            && self.prefix.as_ref().is_none_or(|prefix| prefix == destination.prefix())
+    }
+}
+
+impl Part {
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.data.part_dir(self.stage, self.name)
+    }
+
+    /// What the store is to send for an object.
+    pub(crate) fn object(&self, object: SealedObject) -> store::Object {
+        store::Object {
+            destination: object.destination,
+            key: object.key,
+            minute: self.name.minute,
+            events: object.events,
+            lines_digest: object.lines_digest,
+            length: object.length,
+            crc32: object.crc32,
+            block_crc32: object.block_crc32,
+            path: self.dir().join(SEGMENTS_FILE),
+            offset: object.offset,
+        }
+    }
+
+    /// Opens the journal, and reads the objects that are not settled one after the other.
+    pub(crate) async fn open(&self) -> Result<(Unsettled, JournalTask), Error> {
+        let dir = self.dir();
+        let open = move || {
+            let journal = DeliveryJournal::open(&dir)?;
+            let manifest = ManifestReader::open(&dir)?;
+            Ok::<_, wal::Error>((journal, manifest))
+        };
+        let (journal, mut manifest) = tokio::task::spawn_blocking(open).await??;
+        let settled = Arc::new(settled_before(&journal));
+        let (objects, reader) = mpsc::channel(AHEAD);
+        let read = move || {
+            loop {
+                match manifest.next_object() {
+                    Ok(Some((number, _))) if settled(number) => {}
+                    Ok(Some(object)) => {
+                        if objects.blocking_send(object).is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let task = tokio::task::spawn_blocking(read);
+        Ok((Unsettled { objects: reader, task }, JournalTask::start(journal)))
+    }
+}
+
+fn settled_before(journal: &DeliveryJournal) -> impl Fn(u32) -> bool + Send + Sync + 'static {
+    let settled = journal.settled_objects();
+    move |object| settled.contains(object)
+}
+
+/// The objects that are not settled, with their numbers.
+#[derive(Debug)]
+pub(crate) struct Unsettled {
+    objects: mpsc::Receiver<(u32, SealedObject)>,
+    task: tokio::task::JoinHandle<wal::Result<()>>,
+}
+
+impl Unsettled {
+    /// The next one; `None` at the end, or where the manifest can't be read on.
+    pub(crate) async fn next(&mut self) -> Option<(u32, SealedObject)> {
+        self.objects.recv().await
+    }
+
+    /// Whether all could be read.
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+        self.objects.close();
+        while self.objects.recv().await.is_some() {}
+        Ok(self.task.await??)
+    }
+}
+
+struct Entry {
+    object: u32,
+    outcome: Outcome,
+    synced: oneshot::Sender<()>,
+}
+
+/// Writes a part's journal: many outcomes, one sync.
+#[derive(Debug)]
+pub(crate) struct JournalTask {
+    entries: mpsc::Sender<Entry>,
+    task: tokio::task::JoinHandle<wal::Result<DeliveryJournal>>,
+}
+
+/// Hands outcomes to the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalHandle(mpsc::Sender<Entry>);
+
+impl JournalTask {
+    fn start(mut journal: DeliveryJournal) -> Self {
+        let (entries, mut waiting) = mpsc::channel::<Entry>(AHEAD);
+        let write = move || {
+            while let Some(first) = waiting.blocking_recv() {
+                let mut batch = vec![first];
+                while batch.len() < AHEAD
+                    && let Ok(entry) = waiting.try_recv()
+                {
+                    batch.push(entry);
+                }
+                for entry in &batch {
+                    journal.append(entry.object, &entry.outcome)?;
+                }
+                // F3: a receipt counts only once it is durable.
+                journal.sync()?;
+                fault_point!("flusher::receipt");
+                for entry in batch {
+                    entry.synced.send(()).ok();
+                }
+            }
+            Ok(journal)
+        };
+        Self { entries, task: tokio::task::spawn_blocking(write) }
+    }
+
+    pub(crate) fn handle(&self) -> JournalHandle {
+        JournalHandle(self.entries.clone())
+    }
+
+    /// Waits until all is written; gives the journal back.
+    pub(crate) async fn finish(self) -> Result<DeliveryJournal, Error> {
+        drop(self.entries);
+        Ok(self.task.await??)
+    }
+}
+
+impl JournalHandle {
+    /// Writes an outcome; returns whether it is durable now.
+    pub(crate) async fn record(&self, object: u32, outcome: Outcome) -> bool {
+        let (synced, durable) = oneshot::channel();
+        self.0.send(Entry { object, outcome, synced }).await.is_ok() && durable.await.is_ok()
+    }
+}
+
+/// The time now, as the journal has it.
+pub(crate) fn now_ms(clock: &dyn Clock) -> u64 {
+    clock.now().as_millis()
+}

@@ -1,0 +1,68 @@
+//! Receipts are kept for a while after the last delivery, then removed.
+
+use std::fs;
+use std::time::Duration;
+
+use model::UnixMillis;
+use wal::{DataDir, Outcome, Stage, durable, read_deliveries};
+
+/// Removes receipts that are older than `retention`; returns how many parts that were.
+pub(crate) fn remove_old_receipts(
+    data: &DataDir,
+    now: UnixMillis,
+    retention: Duration,
+) -> wal::Result<u32> {
+    let mut removed = 0;
+    for name in data.parts(Stage::Receipts)? {
+        // The last delivery was after the minute: a young minute needs no second look.
+        if now.since(name.minute.end()) <= retention {
+            continue;
+        }
+        let dir = data.part_dir(Stage::Receipts, name);
+        let last = read_deliveries(&dir)?.into_values().filter_map(|outcome| match outcome {
+            Outcome::Delivered(receipt) => Some(receipt.at_ms),
+            _ => None,
+        });
+        if now.since(UnixMillis::new(last.max().unwrap_or(0))) > retention {
+            // A crash in the middle must not leave half a part under its name.
+            let aside = data.sealing_dir().join(name.to_string());
+            fs::rename(&dir, &aside).map_err(wal::Error::io(&dir))?;
+            durable::remove_dir(&aside)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Interval, Minute};
+    use wal::{DeliveryJournal, PartName, Receipt};
+
+    #[test]
+    fn receipts_go_by_the_time_of_delivery() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path()).unwrap();
+        let hour = Duration::from_secs(3600);
+        let minute =
+            Minute::containing(UnixMillis::from_seconds(1_000_000_000), Interval::default());
+        let name = PartName { minute, part: 0 };
+        let part = data.part_dir(Stage::Receipts, name);
+        fs::create_dir(&part).unwrap();
+        // Delivered three hours late.
+        let at = minute.end().after(hour * 3);
+        let receipt = Receipt {
+            at_ms: at.as_millis(),
+            etag: None,
+            checksum: "none".to_owned(),
+            already_there: false,
+        };
+        DeliveryJournal::open(&part).unwrap().append(0, &Outcome::Delivered(receipt)).unwrap();
+        let remove = |now| remove_old_receipts(&data, now, hour).unwrap();
+        assert_eq!(remove(minute.end().after(hour * 2)), 0);
+        assert_eq!(remove(at.after(hour)), 0);
+        assert_eq!(remove(at.after(hour + Duration::from_secs(1))), 1);
+        assert!(!part.exists());
+    }
+}

@@ -1,0 +1,301 @@
+//! Sealing: the runs of a finished minute become one part, fixed for ever.
+//!
+//! Read in (destination, id) order, compress, fix the keys, sync, rename. Until the rename the part
+//! is worth nothing and a crash leaves only what the next start removes; from it on, every retry
+//! and every restart sends the same bytes to the same keys.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use model::{Identifier, Minute, ObjectKey, UnixMillis};
+use wal::{
+    DataDir, DestinationId, IndexWriter, ManifestHead, ManifestWriter, MinuteReader, PartName,
+    RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable,
+};
+
+use crate::faults::fault_point;
+use crate::segment::SegmentWriter;
+
+/// What came of an attempt to seal a minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    /// A part was made.
+    Part(SealedPart),
+    /// There was nothing in it.
+    Empty,
+    /// A run is held after all; try again later.
+    NotYet,
+}
+
+/// A part that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SealedPart {
+    pub(crate) name: PartName,
+    pub(crate) objects: u32,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    /// Runs that could not be read back whole, and why.
+    pub(crate) damaged: Vec<(RunName, String)>,
+}
+
+/// What is to be sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct SealOrder {
+    pub(crate) minute: Minute,
+    /// Runs that are in a part already.
+    pub(crate) claimed: Vec<RunName>,
+    /// Whether runs that are still held are left behind.
+    pub(crate) leave_held: bool,
+    pub(crate) level: u32,
+    pub(crate) now: UnixMillis,
+}
+
+/// Seals a minute.
+pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
+    let name = next_part(data, order.minute);
+    let dir = data.sealing_part_dir(name);
+    // W4: from here on ingest opens no run of this minute; those that it opened before are listed.
+    fs::create_dir(&dir).map_err(wal::Error::io(&dir))?;
+    durable::sync_parent(&dir)?;
+    let Some(runs) = open_runs(data, order)? else {
+        durable::remove_dir(&dir)?;
+        return Ok(Sealed::NotYet);
+    };
+    let names: Vec<RunName> = runs.iter().map(RunReader::name).collect();
+    let reader = MinuteReader::new(runs);
+    let head = ManifestHead {
+        name,
+        sealed_at: order.now,
+        runs: names.iter().map(|name| name.run).collect(),
+    };
+    let mut seal = SealWriter::create(&dir, head, order.level, &reader)?;
+    seal.write_all(&reader)?;
+    fault_point!("flusher::sealing");
+    let tallies = seal.tallies(&reader);
+    let (bytes, damaged) = (seal.offset, damaged_runs(&names, &tallies));
+    let end = seal.finish(tallies)?;
+    // sled has let go of the runs before anybody may remove them.
+    drop(reader);
+    if end.objects == 0 {
+        durable::remove_dir(&dir)?;
+        for run in names {
+            if damaged.iter().any(|(damaged, _)| *damaged == run) {
+                quarantine_run(data, run)?;
+            } else {
+                durable::remove_dir(&data.run_dir(run))?;
+            }
+        }
+        return Ok(Sealed::Empty);
+    }
+    durable::sync_dir(&dir)?;
+    durable::rename(&dir, &data.part_dir(wal::Stage::Sealed, name))?;
+    fault_point!("flusher::sealed");
+    let (objects, events) = (end.objects, end.events);
+    Ok(Sealed::Part(SealedPart { name, objects, events, bytes, damaged }))
+}
+
+/// Moves a run that cannot be read back whole to where nothing removes it.
+pub(crate) fn quarantine_run(data: &DataDir, run: RunName) -> wal::Result<()> {
+    let from = data.run_dir(run);
+    if !from.exists() {
+        return Ok(());
+    }
+    tracing::error!(run = %run, "quarantined a run: it is kept, see `minutelog admin verify`");
+    durable::rename(&from, &data.quarantine_dir().join(run.to_string()))
+}
+
+/// The first number that no part of the minute has.
+fn next_part(data: &DataDir, minute: Minute) -> PartName {
+    let taken = |part| {
+        let name = PartName { minute, part };
+        data.sealing_part_dir(name).exists()
+            || data.quarantine_dir().join(name.to_string()).exists()
+            || data.find_part(name).is_some()
+    };
+    let part = (0..).find(|part| !taken(*part)).unwrap_or(u32::MAX);
+    PartName { minute, part }
+}
+
+/// Opens the runs of the minute that are in no part yet; `None` where one is held and to be waited
+/// for. A run that cannot be opened at all is quarantined.
+fn open_runs(data: &DataDir, order: &SealOrder) -> wal::Result<Option<Vec<RunReader>>> {
+    let mut readers = Vec::new();
+    for run in data.runs()? {
+        if run.minute != order.minute || order.claimed.contains(&run) {
+            continue;
+        }
+        match RunReader::open(data, run) {
+            Ok(reader) => readers.push(reader),
+            Err(wal::Error::Busy { .. }) if order.leave_held => {}
+            Err(wal::Error::Busy { .. }) => return Ok(None),
+            Err(error) if error.is_not_found() || matches!(error, wal::Error::Damaged { .. }) => {
+                tracing::error!(run = %run, %error, "a run cannot be opened");
+                quarantine_run(data, run)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(readers))
+}
+
+/// What was read of a run.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    events: u64,
+    /// The position after the last event that was seen.
+    end: u64,
+    missing: u64,
+    damage: Option<String>,
+}
+
+struct SealWriter {
+    head: ManifestHead,
+    level: u32,
+    nonce: [u8; 32],
+    manifest: ManifestWriter,
+    index: IndexWriter,
+    segments: BufWriter<File>,
+    segments_path: std::path::PathBuf,
+    offset: u64,
+    tallies: Vec<Tally>,
+}
+
+impl SealWriter {
+    fn create(
+        dir: &Path,
+        head: ManifestHead,
+        level: u32,
+        reader: &MinuteReader,
+    ) -> wal::Result<Self> {
+        let segments_path = dir.join(SEGMENTS_FILE);
+        let segments = File::create_new(&segments_path).map_err(wal::Error::io(&segments_path))?;
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).expect("Linux has random bytes");
+        Ok(Self {
+            level,
+            nonce,
+            manifest: ManifestWriter::create(dir, &head)?,
+            index: IndexWriter::create(dir, &head)?,
+            head,
+            segments: BufWriter::with_capacity(1024 * 1024, segments),
+            segments_path,
+            offset: 0,
+            tallies: vec![Tally::default(); reader.runs().len()],
+        })
+    }
+
+    fn write_all(&mut self, reader: &MinuteReader) -> wal::Result<()> {
+        for destination in reader.destinations() {
+            match destination {
+                Ok((id, destination)) => self.write_object(reader, id, destination)?,
+                Err(damage) => self.note(damage),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_object(
+        &mut self,
+        reader: &MinuteReader,
+        id: DestinationId,
+        destination: model::Destination,
+    ) -> wal::Result<()> {
+        let io = |path: &Path, error| wal::Error::io(path)(error);
+        let position = self.index.begin_object();
+        let mut segment = SegmentWriter::begin(&mut self.segments, self.level);
+        let mut ends = None;
+        let mut damages = Vec::new();
+        for record in reader.records(id) {
+            let record = match record {
+                Ok(record) => record,
+                Err(damage) => {
+                    damages.push(damage);
+                    continue;
+                }
+            };
+            let run = record.first_id().run();
+            let run = self.head.runs.iter().position(|known| *known == run);
+            let Some(tally) = run.and_then(|run| self.tallies.get_mut(run)) else { continue };
+            tally.end = tally
+                .end
+                .max(u64::from(record.first_id().seq().get()) + u64::from(record.events()));
+            for event in record.iter() {
+                let event = match event {
+                    Ok(event) => event,
+                    Err(damage) => {
+                        tally.damage.get_or_insert(damage.what);
+                        continue;
+                    }
+                };
+                segment.line(event.payload).map_err(|error| io(&self.segments_path, error))?;
+                self.index.push(&event)?;
+                tally.events += 1;
+                let (first, _) = ends.unwrap_or((event.id, event.id));
+                ends = Some((first, event.id));
+            }
+        }
+        let segment = segment.finish().map_err(|error| io(&self.segments_path, error))?;
+        damages.into_iter().for_each(|damage| self.note(damage));
+        self.index.end_object()?;
+        let offset = self.offset;
+        self.offset += segment.length;
+        // A destination whose events are all lost has no object; its bytes stay unused.
+        let Some((first, last)) = ends else { return Ok(()) };
+        let identifier = Identifier::derive(&destination, &segment.lines_digest, &self.nonce);
+        self.manifest.write(&SealedObject {
+            key: ObjectKey::new(destination.prefix(), self.head.sealed_at, &identifier),
+            destination,
+            offset,
+            length: segment.length,
+            crc32: segment.crc32,
+            block_crc32: segment.block_crc32,
+            events: segment.lines,
+            lines_bytes: segment.lines_bytes,
+            lines_digest: segment.lines_digest,
+            first,
+            last,
+            index: position,
+        })
+    }
+
+    fn note(&mut self, RunDamage { run, damage }: RunDamage) {
+        if let Some(tally) = self.tallies.get_mut(run) {
+            tally.missing += damage.missing;
+            tally.damage.get_or_insert(damage.what);
+        }
+    }
+
+    /// Compares what was read of each run with what it must have held. The closing record tells;
+    /// without one, positions have no gaps up to the last that was seen.
+    fn tallies(&mut self, reader: &MinuteReader) -> Vec<SealedRun> {
+        let tallies = std::mem::take(&mut self.tallies);
+        let each = tallies.into_iter().zip(reader.runs()).map(|(tally, run)| {
+            let expected = run.closed().map_or(tally.end, |closed| closed.events);
+            let missing = expected.saturating_sub(tally.events).max(tally.missing);
+            let damage = tally.damage.or_else(|| {
+                (missing > 0).then(|| format!("{missing} of {expected} events are missing"))
+            });
+            SealedRun { events: tally.events, missing, damage }
+        });
+        each.collect()
+    }
+
+    fn finish(mut self, runs: Vec<SealedRun>) -> wal::Result<wal::ManifestEnd> {
+        let mut finish = || {
+            self.segments.flush()?;
+            self.segments.get_ref().sync_all()
+        };
+        finish().map_err(wal::Error::io(&self.segments_path))?;
+        self.index.finish()?;
+        self.manifest.finish(self.offset, runs)
+    }
+}
+
+fn damaged_runs(names: &[RunName], runs: &[SealedRun]) -> Vec<(RunName, String)> {
+    let damaged = names.iter().zip(runs).filter_map(|(name, run)| {
+        let damage = run.damage.as_ref()?;
+        Some((*name, format!("{damage} ({} events missing)", run.missing)))
+    });
+    damaged.collect()
+}

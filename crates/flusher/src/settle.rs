@@ -1,0 +1,228 @@
+//! What becomes of a part after it was tried: the only place that removes anything.
+//!
+//! F4: log entries are removed only when every object of their part is settled, or sealed in
+//! segments that were just read back whole. The permission is a pure function.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use wal::{
+    DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, Outcome, RunName,
+    SEGMENTS_FILE, SealedObject, Stage, durable, read_deliveries,
+};
+
+use crate::faults::fault_point;
+use crate::part::Part;
+use crate::seal::quarantine_run;
+
+/// What may be done with a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// Keep all: something is still to be sent.
+    Keep,
+    /// All that is left waits for a person: the log entries may go, the sealed bytes stay.
+    Park,
+    /// Every object is in S3: log entries and sealed bytes may go, the receipts stay.
+    Remove,
+    /// Something is damaged and can never be sent: everything is kept.
+    Quarantine,
+}
+
+/// How many of a part's objects are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) objects: u32,
+    pub(crate) delivered: u32,
+    pub(crate) parked: u32,
+    pub(crate) quarantined: u32,
+}
+
+/// The permission to remove, from what is durable and nothing else.
+pub(crate) fn permission(counts: Counts) -> Permission {
+    let Counts { objects, delivered, parked, quarantined } = counts;
+    if delivered == objects {
+        Permission::Remove
+    } else if quarantined > 0 && delivered + quarantined == objects {
+        Permission::Quarantine
+    } else if parked > 0 && quarantined == 0 && delivered + parked == objects {
+        Permission::Park
+    } else {
+        Permission::Keep
+    }
+}
+
+/// Does what is permitted with a part that was tried; returns where it is now.
+pub(crate) fn settle(part: &Part, journal: DeliveryJournal) -> wal::Result<Permission> {
+    drop(journal);
+    let dir = part.dir();
+    let manifest = ManifestReader::open(&dir)?;
+    let head = manifest.head().clone();
+    let end = manifest.end()?;
+    let permission = permission(count(&dir, &end)?);
+    match permission {
+        Permission::Keep => {}
+        Permission::Remove => remove(part, &head, &end)?,
+        Permission::Quarantine => quarantine(part, &head)?,
+        Permission::Park => {
+            if part.stage == Stage::Sealed {
+                if !park(part, &head, &end)? {
+                    return Ok(Permission::Keep);
+                }
+            } else {
+                punch_out_what_is_delivered(&dir)?;
+            }
+        }
+    }
+    Ok(permission)
+}
+
+/// Counts by what the journal says on disk, not by what this process remembers.
+fn count(dir: &Path, end: &ManifestEnd) -> wal::Result<Counts> {
+    let mut counts = Counts { objects: end.objects, ..Counts::default() };
+    for (object, outcome) in read_deliveries(dir)? {
+        if object < end.objects {
+            match outcome {
+                Outcome::Delivered(_) => counts.delivered += 1,
+                Outcome::Parked(_) => counts.parked += 1,
+                Outcome::Quarantined(_) => counts.quarantined += 1,
+                Outcome::Failed(_) => {}
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// G5: reached only when S3 has confirmed every object of the part, and the receipts are synced.
+fn remove(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<()> {
+    remove_runs(&part.data, head, end)?;
+    fault_point!("flusher::runs_removed");
+    let segments = part.dir().join(SEGMENTS_FILE);
+    match fs::remove_file(&segments) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(wal::Error::io(&segments)(error));
+        }
+        _ => durable::sync_dir(&part.dir())?,
+    }
+    fault_point!("flusher::segments_removed");
+    durable::rename(&part.dir(), &part.data.part_dir(Stage::Receipts, part.name))?;
+    fault_point!("flusher::finished");
+    Ok(())
+}
+
+/// Removes the runs that a part was made from. A run that could not be read back whole is kept.
+fn remove_runs(data: &DataDir, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<()> {
+    for (run, sealed) in head.runs.iter().zip(&end.runs) {
+        let name = RunName { minute: head.name.minute, run: *run };
+        if sealed.damage.is_some() {
+            quarantine_run(data, name)?;
+        } else {
+            durable::remove_dir(&data.run_dir(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the log entries and the delivered bytes go, and keeps what waits for a person. Says
+/// whether it did: sealed bytes that cannot be read back are no reason to let the log go.
+fn park(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<bool> {
+    let dir = part.dir();
+    let deliveries = read_deliveries(&dir)?;
+    let mut manifest = ManifestReader::open(&dir)?;
+    let path = dir.join(SEGMENTS_FILE);
+    let mut segments = File::open(&path).map_err(wal::Error::io(&path))?;
+    while let Some((number, object)) = manifest.next_object()? {
+        if matches!(deliveries.get(&number), Some(Outcome::Parked(_)))
+            && checksum(&mut segments, &object).map_err(wal::Error::io(&path))? != object.crc32
+        {
+            tracing::error!(key = %object.key, "sealed bytes are damaged; the log is kept");
+            return Ok(false);
+        }
+    }
+    remove_runs(&part.data, head, end)?;
+    punch_out_what_is_delivered(&dir)?;
+    durable::rename(&dir, &part.data.part_dir(Stage::Parked, part.name))?;
+    Ok(true)
+}
+
+fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<u32> {
+    segments.seek(SeekFrom::Start(object.offset))?;
+    let mut crc32 = crc32fast::Hasher::new();
+    let mut left = object.length;
+    let mut piece = vec![0; 64 * 1024];
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        let piece = piece.get_mut(..wanted).unwrap_or_default();
+        segments.read_exact(piece)?;
+        crc32.update(piece);
+        left -= wanted as u64;
+    }
+    Ok(crc32.finalize())
+}
+
+/// Gives the disk space of delivered objects back where the file system can; where it cannot, it
+/// comes back with the part.
+fn punch_out_what_is_delivered(dir: &Path) -> wal::Result<()> {
+    let deliveries = read_deliveries(dir)?;
+    let mut manifest = ManifestReader::open(dir)?;
+    let path = dir.join(SEGMENTS_FILE);
+    let segments = File::options().write(true).open(&path).map_err(wal::Error::io(&path))?;
+    while let Some((number, object)) = manifest.next_object()? {
+        if matches!(deliveries.get(&number), Some(Outcome::Delivered(_))) {
+            let flags =
+                rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+            if rustix::fs::fallocate(&segments, flags, object.offset, object.length).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps everything of a part that can never be sent whole.
+fn quarantine(part: &Part, head: &ManifestHead) -> wal::Result<()> {
+    for run in &head.runs {
+        quarantine_run(&part.data, RunName { minute: head.name.minute, run: *run })?;
+    }
+    quarantine_part(part)
+}
+
+/// Moves a part whose manifest or sealed bytes cannot be read to where nothing removes it.
+pub(crate) fn quarantine_part(part: &Part) -> wal::Result<()> {
+    tracing::error!(part = %part.name, "quarantined a part: it is kept, see `minutelog admin verify`");
+    let to = part.data.quarantine_dir().join(part.name.to_string());
+    durable::rename(&part.dir(), &to)
+}
+
+/// A part whose manifest cannot be read says nothing of its runs: some of its objects may be in S3.
+/// All of the minute's runs are kept out of the way, so that nothing is sent twice.
+pub(crate) fn quarantine_minute(part: &Part) -> wal::Result<()> {
+    for run in part.data.runs()? {
+        if run.minute == part.name.minute {
+            quarantine_run(&part.data, run)?;
+        }
+    }
+    quarantine_part(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_removed_before_every_object_is_settled() {
+        for (objects, delivered, parked, quarantined, expected) in [
+            (3, 3, 0, 0, Permission::Remove),
+            (3, 2, 0, 0, Permission::Keep),
+            (3, 2, 1, 0, Permission::Park),
+            (3, 0, 3, 0, Permission::Park),
+            (3, 1, 1, 0, Permission::Keep),
+            (3, 2, 0, 1, Permission::Quarantine),
+            (3, 1, 1, 1, Permission::Keep),
+            (3, 0, 0, 3, Permission::Quarantine),
+        ] {
+            let counts = Counts { objects, delivered, parked, quarantined };
+            assert_eq!(permission(counts), expected, "{counts:?}");
+        }
+    }
+}

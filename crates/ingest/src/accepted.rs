@@ -1,0 +1,47 @@
+//! The answers to accepted requests.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use model::EventId;
+use serde::Serialize;
+use wal::Appended;
+
+/// What a client is told once its events are on stable storage.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Accepted {
+    /// To `/v1/send/s3`: every id, in the order of the request.
+    Each {
+        /// How many events.
+        accepted: u32,
+        /// Their ids.
+        ids: Vec<EventId>,
+    },
+    /// To a bulk request: the ids at the ends.
+    Range {
+        /// How many events.
+        accepted: u32,
+        /// The id of the first event.
+        first: EventId,
+        /// The id of the last event.
+        last: EventId,
+    },
+}
+
+impl Accepted {
+    /// With every id.
+    pub(crate) fn each(events: u32, appended: &Appended) -> Self {
+        Self::Each { accepted: events, ids: appended.ids().collect() }
+    }
+
+    /// With the ids at the ends.
+    pub(crate) fn range(events: u32, appended: &Appended) -> Self {
+        Self::Range { accepted: events, first: appended.first(), last: appended.last() }
+    }
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}

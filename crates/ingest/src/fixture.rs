@@ -1,0 +1,103 @@
+//! A service on a real log in a temporary directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use http_body_util::BodyExt;
+use model::{Digest, Interval, SystemClock};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use wal::{Log, LogOptions};
+
+use crate::allow::AllowPattern;
+use crate::config::{Auth, Config, Token};
+use crate::metrics::Metrics;
+use crate::routes::router;
+use crate::service::Service;
+
+/// A service, its log, and the directory that both lie in.
+pub(crate) struct Fixture {
+    pub(crate) service: Arc<Service>,
+    pub(crate) log: Log,
+    pub(crate) directory: TempDir,
+}
+
+/// A configuration with small limits; the addresses are any free ones.
+pub(crate) fn config(directory: &TempDir) -> Config {
+    Config {
+        data_dir: directory.path().join("data"),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ops_listen: "127.0.0.1:0".parse().unwrap(),
+        auth: Auth::None,
+        max_event_bytes: 1000,
+        max_request_bytes: 1024 * 1024,
+        max_destinations_per_minute: 3,
+        interval: Interval::from_seconds(900).unwrap(),
+        max_log_bytes: 1 << 30,
+    }
+}
+
+/// A token whose text is `secret-NAME`.
+pub(crate) fn token(name: &str, allow: &str) -> Token {
+    Token {
+        name: name.to_owned(),
+        hash: Digest::of(format!("secret-{name}").as_bytes()),
+        allow: vec![AllowPattern::parse(allow).unwrap()],
+    }
+}
+
+impl Fixture {
+    /// A service with the configuration as `change` leaves it.
+    pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(&directory);
+        change(&mut config);
+        let options = LogOptions {
+            data_dir: config.data_dir.clone(),
+            interval: config.interval,
+            max_bytes: config.max_log_bytes,
+            max_destinations: config.max_destinations_per_minute,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let (log, appender) =
+            Log::start(options, Arc::new(SystemClock), Arc::clone(&metrics) as _).unwrap();
+        Self { service: Arc::new(Service::new(config, appender, metrics)), log, directory }
+    }
+
+    /// The answer to a request.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
+        let answer = router(&self.service).oneshot(request);
+        tokio::time::timeout(Duration::from_secs(20), answer).await.unwrap().unwrap()
+    }
+
+    /// The status, the headers and the JSON of the answer to a request.
+    pub(crate) async fn json(&self, request: Request<Body>) -> (u16, http::HeaderMap, Value) {
+        let (parts, body) = self.answer(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// `POST`, with these headers.
+pub(crate) fn post(
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
+    let mut request = Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
+
+/// `GET`, with these headers.
+pub(crate) fn get(path: &str, headers: &[(&'static str, &str)]) -> Request<Body> {
+    let mut request = post(path, headers, Body::empty());
+    *request.method_mut() = http::Method::GET;
+    request
+}

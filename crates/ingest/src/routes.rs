@@ -1,0 +1,137 @@
+//! The routes for clients.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, Method, Uri};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::accepted::Accepted;
+use crate::destinations::shown;
+use crate::observe::observe;
+use crate::problem::{Kind, Problem};
+use crate::service::Service;
+use crate::source::Upload;
+
+/// `POST /v1/send/s3`.
+pub(crate) const SEND: &str = "/v1/send/s3";
+/// `POST /v1/s3/{bucket}`.
+pub(crate) const BULK: &str = "/v1/s3/{bucket}";
+/// `GET /v1/events/{id}`.
+pub(crate) const EVENTS: &str = "/v1/events/{id}";
+
+/// The routes of CONTRACT, section 4.
+pub(crate) fn router(service: &Arc<Service>) -> Router {
+    Router::new()
+        .route(SEND, post(send))
+        .route(BULK, post(bulk))
+        .route(EVENTS, get(event))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(service), observe))
+        .with_state(Arc::clone(service))
+}
+
+async fn send(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut upload = Upload::new(&parts.headers, body);
+    let outcome = service.send(&parts.headers, &mut upload).await;
+    answer(outcome, upload)
+}
+
+async fn bulk(
+    State(service): State<Arc<Service>>,
+    bucket: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut upload = Upload::new(&parts.headers, body);
+    let outcome = if let Ok(Path(bucket)) = bucket {
+        let query = query.unwrap_or_default();
+        service.bulk(&bucket, &query, &parts.headers, &mut upload).await
+    } else {
+        // Without a token nothing of the request is judged.
+        let detail = "the bucket in the path is not UTF-8 once it is decoded";
+        let problem = Problem::new(Kind::InvalidBucket, detail).field("bucket");
+        service.gate.identify(&parts.headers).and(Err(problem))
+    };
+    answer(outcome, upload)
+}
+
+fn answer(outcome: Result<Accepted, Problem>, upload: Upload) -> Response {
+    match outcome {
+        Ok(accepted) => accepted.into_response(),
+        Err(problem) => {
+            // A slow body would hold the connection for the time limits once more.
+            if problem.kind() != Kind::SlowBody {
+                upload.discard();
+            }
+            refuse(problem)
+        }
+    }
+}
+
+async fn event(
+    State(service): State<Arc<Service>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let grant = match service.gate.identify(&headers) {
+        Ok(grant) => grant,
+        Err(problem) => return refuse(problem),
+    };
+    let Ok(Path(id)) = id else {
+        let detail = "the id in the path is not UTF-8 once it is decoded";
+        return refuse(Problem::new(Kind::NotFound, detail));
+    };
+    match service.lookups.find(&id, &grant).await {
+        Ok(row) => Json(row).into_response(),
+        Err(problem) => refuse(problem),
+    }
+}
+
+async fn not_found(uri: Uri, request: Request) -> Response {
+    let detail = format!(
+        "there is no route `{}`: there are `POST {SEND}`, `POST {BULK}` and `GET {EVENTS}`",
+        shown(uri.path())
+    );
+    unrouted(Problem::new(Kind::NotFound, detail), request)
+}
+
+async fn method_not_allowed(method: Method, request: Request) -> Response {
+    let detail = format!("the route takes no `{method}`: see the header `Allow`");
+    unrouted(Problem::new(Kind::MethodNotAllowed, detail), request)
+}
+
+fn unrouted(problem: Problem, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    Upload::new(&parts.headers, body).discard();
+    refuse(problem)
+}
+
+/// Answers with the problem, and says it once in the service's own log if the service is to blame.
+fn refuse(problem: Problem) -> Response {
+    if problem.status().is_server_error() {
+        tracing::warn!(status = problem.status().as_u16(), detail = problem.detail(), "refused");
+    }
+    problem.into_response()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "this is the form that the layer asks for")]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = text, "a request failed");
+    Problem::new(Kind::Internal, "the request failed: report this as a defect").into_response()
+}
+
+#[cfg(test)]
+mod tests;

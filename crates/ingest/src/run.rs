@@ -1,0 +1,149 @@
+//! The life of the service: from the log's start to its closing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Clock;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use wal::{Appender, Log, LogObserver, LogOptions};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::server::{Server, bind};
+use crate::service::Service;
+use crate::{ops, routes};
+
+const MAX_CONNECTIONS: usize = 10_000;
+const MAX_OPS_CONNECTIONS: usize = 100;
+/// How long requests in flight may take once the service is to stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// The same when the log has stopped: all that is left is to answer 503.
+const GRACE_STOPPED: Duration = Duration::from_secs(2);
+const GRACE_OPS: Duration = Duration::from_secs(1);
+/// How often the metrics' buffers are emptied.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why the service is to end.
+enum End {
+    Asked,
+    Stopped(String),
+}
+
+/// Runs the service until `shutdown` is cancelled or the log stops.
+///
+/// On `shutdown` it takes no more connections, answers what is in flight (for up to 30 s), commits
+/// what waits and closes the minute: then `Ok`. If the log stops after a disk error, what is in
+/// flight and what still comes is answered with 503: then [`Error::Disk`].
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    // Both addresses first: a service that can't listen leaves no run behind.
+    let ops_listener = bind("ingest.ops_listen", config.ops_listen).await?;
+    let listener = bind("ingest.listen", config.listen).await?;
+    let metrics = Arc::new(Metrics::new());
+    let (log, appender) = start_log(&config, clock, Arc::clone(&metrics) as _).await?;
+    tracing::info!(
+        listen = %config.listen,
+        ops_listen = %config.ops_listen,
+        data_dir = %config.data_dir.display(),
+        "ingest is ready"
+    );
+
+    let service = Arc::new(Service::new(config, appender, Arc::clone(&metrics)));
+    let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_up(Arc::clone(&metrics))));
+    let stop_ops = CancellationToken::new();
+    let ops = Server::new(ops_listener, ops::router(&service), MAX_OPS_CONNECTIONS, None);
+    let ops = AbortOnDropHandle::new(tokio::spawn(ops.serve(stop_ops.clone(), GRACE_OPS)));
+    let clients = Server::new(listener, routes::router(&service), MAX_CONNECTIONS, Some(metrics));
+
+    let end = serve(clients, &log, &service, shutdown).await;
+    let outcome = match end {
+        End::Asked => log.close().await.map_err(Error::Log),
+        End::Stopped(reason) => {
+            // It is closed already, in the only way that is left to it.
+            drop(log);
+            Err(Error::Disk { reason })
+        }
+    };
+    stop_ops.cancel();
+    joined(ops).await;
+    drop(upkeep);
+    tracing::info!("ingest has stopped");
+    outcome
+}
+
+/// Serves clients until there is a reason to end, and then lets them finish.
+async fn serve(clients: Server, log: &Log, service: &Service, shutdown: CancellationToken) -> End {
+    let stop = CancellationToken::new();
+    let mut clients = AbortOnDropHandle::new(tokio::spawn(clients.serve(stop.clone(), GRACE)));
+    let mut drained = false;
+    let end = loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break End::Asked,
+            reason = log.stopped() => break End::Stopped(reason),
+            () = log.drained(), if !drained => {
+                drained = true;
+                tracing::info!("the log is drained: new events are refused, lookups go on");
+            }
+        }
+    };
+    service.begin_stopping();
+    stop.cancel();
+    match &end {
+        End::Asked => {
+            tracing::info!("stopping: requests in flight finish, no new connections");
+            joined(clients).await;
+        }
+        End::Stopped(reason) => {
+            tracing::error!(reason, "the log has stopped after a disk error");
+            // Those that are not through by then are cut off with their connection, unanswered.
+            if timeout(GRACE_STOPPED, &mut clients).await.is_err() {
+                tracing::warn!("requests were still running after the log had stopped");
+            }
+        }
+    }
+    end
+}
+
+/// Starting a log reads and writes the disk.
+async fn start_log(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn LogObserver>,
+) -> Result<(Log, Appender), Error> {
+    let options = LogOptions {
+        data_dir: config.data_dir.clone(),
+        interval: config.interval,
+        max_bytes: config.max_log_bytes,
+        max_destinations: config.max_destinations_per_minute,
+    };
+    let started = spawn_blocking(move || Log::start(options, clock, observer)).await;
+    match started {
+        Ok(started) => started.map_err(Error::Log),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn keep_up(metrics: Arc<Metrics>) {
+    let mut ticks = interval(UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        metrics.upkeep();
+    }
+}
+
+async fn joined(server: AbortOnDropHandle<()>) {
+    if let Err(error) = server.await {
+        tracing::error!(%error, "a server failed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The command line of `minutelog admin`.
+
+use clap::{Args, Subcommand};
+use model::{Bucket, EventId, EventName, Prefix};
+
+use super::time::{MinuteStart, Since};
+
+/// What `admin` shows or does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Every minute that is still on disk
+    #[command(after_help = "Example:\n  minutelog admin log\n  minutelog admin log --json")]
+    Log,
+    /// The events of a minute still in the log, exactly as they will be delivered
+    #[command(
+        after_help = "Example:\n  minutelog admin show 2026-11-22T10:15Z\n  minutelog admin show 2026-11-22T10:15Z --bucket my-bucket --prefix test/ --limit 10"
+    )]
+    Show(ShowArgs),
+    /// What became of events: one row an event
+    #[command(
+        after_help = "Example:\n  minutelog admin events --since 15m\n  minutelog admin events --event order-1001 --json"
+    )]
+    Events(EventsArgs),
+    /// The objects delivered
+    #[command(
+        after_help = "Example:\n  minutelog admin receipts --since 1h --bucket my-bucket\n  minutelog admin receipts --json"
+    )]
+    Receipts(ReceiptsArgs),
+    /// Read everything on disk back and check it; exit 65 where anything is damaged
+    #[command(
+        after_help = "Example:\n  minutelog admin verify\n  minutelog admin verify 2026-11-22T10:15Z"
+    )]
+    Verify(VerifyArgs),
+    /// Try parked destinations now
+    #[command(
+        after_help = "Example:\n  minutelog admin retry\n  minutelog admin retry --bucket my-bucket --prefix test/"
+    )]
+    Retry(DestinationArgs),
+    /// Seal the open minute early and deliver everything: for taking a machine out
+    #[command(after_help = "Example:\n  minutelog admin drain --config /etc/minutelog.toml")]
+    Drain,
+    /// Print the bucket policy (JSON) that minutelog needs and no more
+    #[command(
+        after_help = "Example:\n  minutelog admin policy --bucket my-bucket --principal arn:aws:iam::123456789012:role/minutelog"
+    )]
+    Policy(PolicyArgs),
+    /// Make a token: print it once, and the block with its hash for the configuration
+    #[command(
+        after_help = "Example:\n  minutelog admin token checkout\n  minutelog admin token checkout --json"
+    )]
+    Token(TokenArgs),
+}
+
+/// `admin show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The start of the minute, as in 2026-11-22T10:15Z
+    #[arg(value_name = "MINUTE")]
+    pub(crate) minute: MinuteStart,
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
+    /// At most that many events
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+/// `admin events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Accepted since then: RFC 3339, or back from now as in 15m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Since>,
+    /// At most that many events, the latest ones
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// The event with this id
+    #[arg(long, value_name = "ID", conflicts_with = "event")]
+    pub(crate) id: Option<EventId>,
+    /// The events that their callers gave this name
+    #[arg(long, value_name = "EVENT", value_parser = event_name)]
+    pub(crate) event: Option<EventName>,
+}
+
+/// `admin receipts`.
+#[derive(Debug, Args)]
+pub(crate) struct ReceiptsArgs {
+    /// Delivered since then: RFC 3339, or back from now as in 15m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Since>,
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
+}
+
+/// `admin verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Only this minute, given by its start, as in 2026-11-22T10:15Z
+    #[arg(value_name = "MINUTE")]
+    pub(crate) minute: Option<MinuteStart>,
+}
+
+/// Which destinations are meant; all without a flag.
+#[derive(Debug, Args)]
+pub(crate) struct DestinationArgs {
+    /// Only this bucket
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) bucket: Option<Bucket>,
+    /// Only this prefix
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<Prefix>,
+}
+
+/// `admin policy`.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// The bucket
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) bucket: Bucket,
+    /// Who minutelog is to AWS: the ARN of a role, a user or an account
+    #[arg(long, value_name = "ARN", value_parser = principal)]
+    pub(crate) principal: String,
+}
+
+/// `admin token`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// What the token is called in the configuration and in logs
+    #[arg(value_name = "NAME")]
+    pub(crate) name: crate::config::TokenName,
+}
+
+fn event_name(text: &str) -> Result<EventName, model::EventNameError> {
+    EventName::new(text)
+}
+
+fn principal(text: &str) -> Result<String, &'static str> {
+    if text.starts_with("arn:") && text.split(':').count() >= 6 {
+        Ok(text.to_owned())
+    } else {
+        Err("give an ARN such as arn:aws:iam::123456789012:role/minutelog")
+    }
+}

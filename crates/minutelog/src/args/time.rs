@@ -1,0 +1,105 @@
+//! Times on the command line.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use model::UnixMillis;
+
+/// A point in time: RFC 3339, or a duration back from now such as `15m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// The time itself.
+    At(UnixMillis),
+    /// That long ago.
+    Ago(Duration),
+}
+
+impl Since {
+    /// The time that is meant at `now`; a duration that reaches beyond 1970 means 1970.
+    pub(crate) fn resolve(self, now: UnixMillis) -> UnixMillis {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(duration) => {
+                let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                UnixMillis::new(now.as_millis().saturating_sub(millis))
+            }
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(duration) = humantime::parse_duration(text) {
+            return Ok(Self::Ago(duration));
+        }
+        parse_rfc3339(text).map(Self::At).ok_or_else(|| {
+            "give a time such as 2026-11-22T10:15:00Z, or a duration back from now such as 15m"
+                .into()
+        })
+    }
+}
+
+/// The start of a minute: RFC 3339, with or without seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MinuteStart(UnixMillis);
+
+impl MinuteStart {
+    /// A time within the minute.
+    pub(crate) fn time(self) -> UnixMillis {
+        self.0
+    }
+}
+
+impl FromStr for MinuteStart {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_rfc3339(text)
+            .map(Self)
+            .ok_or_else(|| "give a minute such as 2026-11-22T10:15Z or 2026-11-22T10:15:00Z".into())
+    }
+}
+
+/// Reads RFC 3339, and the same without its seconds.
+fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
+    let time = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"))
+        .ok()?;
+    Some(UnixMillis::from_datetime(time.with_timezone(&Utc)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: UnixMillis = UnixMillis::MAX;
+
+    #[test]
+    fn minutes_are_read_with_and_without_seconds() {
+        let minute = UnixMillis::from_seconds(1_795_342_500);
+        for text in [
+            "2026-11-22T10:15Z",
+            "2026-11-22T10:15:00Z",
+            "2026-11-22T11:15:00+01:00",
+            "2026-11-22T11:15+01:00",
+        ] {
+            assert_eq!(text.parse(), Ok(MinuteStart(minute)), "{text}");
+        }
+        for text in ["", "10:15", "2026-11-22", "2026-11-22T10:15", "15m"] {
+            assert!(text.parse::<MinuteStart>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn since_is_a_time_or_a_duration_back() {
+        let now = UnixMillis::from_seconds(10_000);
+        assert_eq!("15m".parse::<Since>().unwrap().resolve(now), UnixMillis::from_seconds(9_100));
+        assert_eq!("1day".parse::<Since>().unwrap().resolve(now), UnixMillis::new(0));
+        let at = "2026-11-22T10:15:00.5Z".parse::<Since>().unwrap();
+        assert_eq!(at.resolve(TIME), UnixMillis::new(1_795_342_500_500));
+        assert!("yesterday".parse::<Since>().is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! One file per command: what the command line and the configuration say, told to the crate that
+//! does it.
+
+pub(crate) mod admin;
+pub(crate) mod check;
+#[cfg(feature = "embedded")]
+pub(crate) mod demo;
+#[cfg(feature = "embedded")]
+pub(crate) mod dev;
+pub(crate) mod flusher;
+pub(crate) mod ingest;
+pub(crate) mod s3;
+pub(crate) mod token;
+
+use std::env;
+
+use tokio::runtime::Runtime;
+
+use crate::args::{Cli, Command, Global};
+use crate::config::{self, ConfigError, Loaded};
+use crate::failure::{Code, Failure};
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    match cli.command {
+        #[cfg(feature = "embedded")]
+        Command::Demo(args) => demo::run(&global, &args),
+        #[cfg(feature = "embedded")]
+        Command::Dev(args) => dev::run(&global, &args),
+        Command::Ingest(args) => ingest::run(&global, &args),
+        Command::Flusher(args) => flusher::run(&global, &args),
+        Command::Check => check::run(&global),
+        Command::Admin { command } => admin::run(&global, command),
+    }
+}
+
+/// Reads the configuration that the command line and the environment name.
+pub(crate) fn load_config(global: &Global) -> Result<Loaded, Failure> {
+    let file = config::config_file(global.config.as_deref(), env::var_os("MINUTELOG_CONFIG"));
+    Ok(config::load(file.as_deref(), env::vars_os(), global.data_dir.as_deref())?)
+}
+
+/// Refuses a configuration file where there is nothing to configure.
+#[cfg(feature = "embedded")]
+fn refuse_config_file(global: &Global, command: &str) -> Result<(), Failure> {
+    if global.config.is_none() {
+        return Ok(());
+    }
+    let message = format!(
+        "--config: {command} makes its own configuration: leave the flag out, or run `minutelog ingest` and `minutelog flusher` with the file"
+    );
+    Err(Failure::new(Code::Usage, message))
+}
+
+/// The runtime that a command's async part runs on.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new()
+        .map_err(|error| Failure::io("threads", &error, "check the limits of the process"))
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Code::Config, error.to_string())
+    }
+}

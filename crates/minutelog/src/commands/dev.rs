@@ -1,0 +1,101 @@
+//! `minutelog dev`: S3, ingest and flusher on this machine, until Ctrl-C.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use model::Bucket;
+use serde_json::json;
+
+use super::runtime;
+use crate::args::{DevArgs, Global};
+use crate::failure::Failure;
+use crate::local::{Local, Ports};
+use crate::output;
+use crate::signals;
+
+const BUCKET: &str = "my-bucket";
+const DIRECTORY: &str = "minutelog-dev";
+const S3_PORT: u16 = 9000;
+const SERVICE_PORTS: [u16; 3] = [9600, 9601, 9602];
+
+/// Runs `dev`.
+pub(crate) fn run(global: &Global, args: &DevArgs) -> Result<(), Failure> {
+    super::refuse_config_file(global, "dev")?;
+    let directory = global.data_dir.clone().unwrap_or_else(|| PathBuf::from(DIRECTORY));
+    // Absolute, so that the configuration in it can be used from anywhere.
+    let absolute = std::path::absolute(&directory).map_err(|error| {
+        Failure::io(&directory.display().to_string(), &error, "choose another with --data-dir")
+    })?;
+    runtime()?.block_on(dev(&directory, &absolute, args, global.json))
+}
+
+async fn dev(shown: &Path, directory: &Path, args: &DevArgs, json: bool) -> Result<(), Failure> {
+    let shutdown = signals::shutdown_token()?;
+    let bucket = Bucket::new(BUCKET).expect("the name follows S3's rules");
+    let ports = Ports::prefer(S3_PORT, SERVICE_PORTS)?;
+    let mut local = tokio::select! {
+        local = Local::start(directory, &bucket, args.interval, ports) => local?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    if json {
+        output::print_json(&addresses(&local))?;
+    } else {
+        output::print(&welcome(&local, shown, args))?;
+    }
+    let ended = tokio::select! {
+        failure = local.failed() => Err(failure),
+        () = shutdown.cancelled() => Ok(()),
+    };
+    if !json && ended.is_ok() {
+        output::print("\n  stopping\n")?;
+    }
+    ended.and(local.stop().await)
+}
+
+fn addresses(local: &Local) -> serde_json::Value {
+    let (ingest_pid, flusher_pid) = local.pids();
+    json!({
+        "ingest": format!("http://{}", local.ingest_address),
+        "ingest_ops": format!("http://{}", local.ingest_ops),
+        "ingest_pid": ingest_pid,
+        "flusher_ops": format!("http://{}", local.flusher_ops),
+        "flusher_pid": flusher_pid,
+        "s3": local.s3_url,
+        "bucket": BUCKET,
+        "config": local.config_file,
+    })
+}
+
+fn welcome(local: &Local, shown: &Path, args: &DevArgs) -> String {
+    let program = env::args().next().unwrap_or_else(|| "minutelog".into());
+    let (ingest, s3) = (local.ingest_address, &local.s3_url);
+    let (ingest_ops, flusher_ops) = (local.ingest_ops, local.flusher_ops);
+    let config = shown.join("minutelog.toml");
+    format!(
+        r#"
+minutelog dev: S3, ingest and flusher on this machine, one object every {interval}
+
+  ingest    http://{ingest}
+  S3        {s3}   bucket {BUCKET}; others come into being when first used
+  metrics   http://{ingest_ops}/metrics  http://{flusher_ops}/metrics
+  data      {directory}   the log, the buckets, ingest.log, flusher.log
+
+Send an event:
+
+  curl -sS http://{ingest}/v1/send/s3 -H 'Content-Type: application/json' -d '{{"bucket": "{BUCKET}", "prefix": "test/", "payload": {{"hello": "world"}}}}'
+
+See the objects, after the end of the minute:
+
+  aws s3 ls --recursive --no-sign-request --endpoint-url {s3} s3://{BUCKET}/
+
+Look into the log:
+
+  {program} admin log --config {config}
+
+Ctrl-C stops all three; the data stays.
+"#,
+        interval = args.interval,
+        directory = shown.display(),
+        config = config.display(),
+    )
+}

@@ -1,0 +1,150 @@
+//! The configuration: one TOML file for all commands, as one typed tree.
+//!
+//! Every key has a default, and every key can be given as `MINUTELOG__SECTION__KEY` in the
+//! environment. What is unknown, of a wrong type or impossible is refused with its place;
+//! nothing is corrected.
+
+mod load;
+mod place;
+mod rules;
+mod s3;
+mod token;
+mod values;
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use model::Interval;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{Loaded, config_file, load};
+pub(crate) use place::ConfigError;
+pub(crate) use s3::{BucketConfig, S3Config};
+pub(crate) use token::{TokenConfig, TokenHash, TokenName};
+pub(crate) use values::{ByteCount, GzipLevel, Period};
+
+/// All keys. As text (`Serialize`) it has its secrets redacted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The directory of the log; ingest and flusher share it. Default `/var/lib/minutelog`.
+    pub(crate) data_dir: PathBuf,
+    /// `[log]`.
+    pub(crate) log: LogConfig,
+    /// `[ingest]`.
+    pub(crate) ingest: IngestConfig,
+    /// `[flusher]`.
+    pub(crate) flusher: FlusherConfig,
+    /// `[s3]`: what holds for every bucket that says nothing else.
+    pub(crate) s3: S3Config,
+    /// `[[bucket]]`: what differs for single buckets. Default none.
+    #[serde(rename = "bucket", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) buckets: Vec<BucketConfig>,
+    /// `[[token]]`: who may send, and where to. Default none.
+    #[serde(rename = "token", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tokens: Vec<TokenConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/minutelog"),
+            log: LogConfig::default(),
+            ingest: IngestConfig::default(),
+            flusher: FlusherConfig::default(),
+            s3: S3Config::default(),
+            buckets: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+}
+
+/// `[log]`: the log on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// The length of a minute. Default 60s.
+    pub(crate) interval: Interval,
+    /// Bytes on disk, all states together; at the limit ingest answers 503. At least 64MiB.
+    /// Default 10GiB.
+    pub(crate) max_bytes: ByteCount,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { interval: Interval::default(), max_bytes: ByteCount::from_gib(10) }
+    }
+}
+
+/// `[ingest]`: the service that takes events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IngestConfig {
+    /// Where clients send to. Default `127.0.0.1:9600`.
+    pub(crate) listen: SocketAddr,
+    /// Where `/healthz`, `/readyz` and `/metrics` are. Default `127.0.0.1:9601`.
+    pub(crate) ops_listen: SocketAddr,
+    /// Who may send. Default `tokens`.
+    pub(crate) auth: AuthMode,
+    /// Allows `auth = "none"` on listeners that are not on loopback. Default false.
+    pub(crate) insecure: bool,
+    /// The largest payload. Up to 16MiB; default 1MiB.
+    pub(crate) max_event_bytes: ByteCount,
+    /// The largest body of a request, after decompression. Default 16MiB.
+    pub(crate) max_request_bytes: ByteCount,
+    /// How many destinations one minute may have. Default 100,000.
+    pub(crate) max_destinations_per_minute: u32,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            listen: loopback(9600),
+            ops_listen: loopback(9601),
+            auth: AuthMode::Tokens,
+            insecure: false,
+            max_event_bytes: ByteCount::from_mib(1),
+            max_request_bytes: ByteCount::from_mib(16),
+            max_destinations_per_minute: 100_000,
+        }
+    }
+}
+
+/// Who may send events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthMode {
+    /// Who has a token of a `[[token]]` block.
+    Tokens,
+    /// Everybody who reaches the listener.
+    None,
+}
+
+/// `[flusher]`: the service that delivers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FlusherConfig {
+    /// Where `/healthz`, `/readyz` and `/metrics` are. Default `127.0.0.1:9602`.
+    pub(crate) ops_listen: SocketAddr,
+    /// 1 (fast) to 9 (small), or `auto`: 6 while it keeps up, faster while it is behind. Default 6.
+    pub(crate) gzip_level: GzipLevel,
+    /// How many objects are uploaded at a time, 1 to 1,024. Default 16.
+    pub(crate) upload_concurrency: usize,
+    /// How long receipts are kept after delivery. Default 7d.
+    pub(crate) receipt_retention: Period,
+}
+
+impl Default for FlusherConfig {
+    fn default() -> Self {
+        Self {
+            ops_listen: loopback(9602),
+            gzip_level: GzipLevel::default(),
+            upload_concurrency: 16,
+            receipt_retention: Period::from_days(7),
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}

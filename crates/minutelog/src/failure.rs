@@ -1,0 +1,64 @@
+//! How a command fails: one exit code and one line for people.
+
+use std::io;
+use std::process::ExitCode;
+
+/// The exit codes of `sysexits.h` that minutelog uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// The command line is wrong (`EX_USAGE`).
+    Usage = 64,
+    /// Data on disk or in S3 is damaged or of a format that is not known (`EX_DATAERR`).
+    Data = 65,
+    /// A service or something that it needs is not there (`EX_UNAVAILABLE`).
+    Unavailable = 69,
+    /// A defect of minutelog (`EX_SOFTWARE`).
+    Internal = 70,
+    /// Reading or writing failed (`EX_IOERR`).
+    Io = 74,
+    /// Something is still to be done; the same command can succeed later (`EX_TEMPFAIL`).
+    TryAgain = 75,
+    /// The configuration is refused (`EX_CONFIG`).
+    Config = 78,
+}
+
+impl From<&wal::Error> for Code {
+    fn from(error: &wal::Error) -> Self {
+        match error {
+            wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => {
+                Self::Io
+            }
+            wal::Error::Damaged { .. } | wal::Error::Format { .. } => Self::Data,
+            wal::Error::Busy { .. } => Self::TryAgain,
+            wal::Error::Control { .. } => Self::Unavailable,
+        }
+    }
+}
+
+/// Why a command ends with another exit code than 0.
+///
+/// The message has the form `what happened: why: what to do`; `main` puts `error: ` before it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    code: Code,
+    message: String,
+}
+
+impl Failure {
+    /// A failure from its code and its message.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A failure to read or write; `what` names the thing, `fix` says what to do.
+    pub(crate) fn io(what: &str, error: &io::Error, fix: &str) -> Self {
+        Self::new(Code::Io, format!("{what}: {error}: {fix}"))
+    }
+
+    /// What the process exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code as u8)
+    }
+}

@@ -1,0 +1,51 @@
+//! The binary: arguments, configuration, tracing, signals, `demo` and `dev`. What the commands do
+//! is done in the crates that it puts together.
+
+mod args;
+mod commands;
+mod config;
+#[cfg(feature = "embedded")]
+mod embedded;
+mod failure;
+#[cfg(feature = "embedded")]
+mod local;
+mod output;
+mod signals;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, LogFormat};
+use crate::failure::{Code, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match start_tracing(&cli).and_then(|()| commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// What clap has to say: help and version are answers, the rest are errors.
+fn usage(error: &clap::Error) -> ExitCode {
+    if let Err(error) = error.print() {
+        return Failure::io("standard output", &error, "look where it leads to").exit_code();
+    }
+    if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+fn start_tracing(cli: &Cli) -> Result<(), Failure> {
+    let service = cli.command.is_service();
+    let default_level = if service { "info" } else { "warn" };
+    let level = cli.global.log_level.as_deref().unwrap_or(default_level);
+    let json = (service && cli.global.json).then_some(LogFormat::Json);
+    telemetry::start(cli.global.log_format.or(json), level)
+}

@@ -1,0 +1,51 @@
+//! Signals: the first SIGTERM or SIGINT asks for a graceful end, the second one ends at once.
+
+use std::io;
+use std::thread;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+/// A token that the first SIGTERM or SIGINT cancels. Must be called within a tokio runtime.
+///
+/// A second signal leaves with `128 + signal`, as a shell reports it. That is safe: the log is made
+/// for processes that die at any moment.
+pub(crate) fn shutdown_token() -> Result<CancellationToken, Failure> {
+    let failed = |error: io::Error| {
+        Failure::io("signal handlers", &error, "check the limits of the process")
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let token = CancellationToken::new();
+    let shutdown = token.clone();
+    tokio::spawn(async move {
+        loop {
+            let (name, number) = tokio::select! {
+                _ = terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+                _ = interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
+            };
+            if shutdown.is_cancelled() {
+                tracing::warn!(signal = name, "leaving at once");
+                std::process::exit(128 + number);
+            }
+            tracing::info!(signal = name, "shutting down; a second signal leaves at once");
+            shutdown.cancel();
+        }
+    });
+    Ok(token)
+}
+
+/// Cancels `shutdown` when standard input ends: the end of a parent that holds its other end,
+/// however that parent ends.
+pub(crate) fn follow_parent(shutdown: &CancellationToken) {
+    let shutdown = shutdown.clone();
+    // A thread of its own: a blocked read on tokio's pool would hold up the runtime's end.
+    thread::spawn(move || {
+        if let Err(error) = io::copy(&mut io::stdin().lock(), &mut io::sink()) {
+            tracing::warn!(%error, "standard input, which stands for the parent, failed");
+        }
+        shutdown.cancel();
+    });
+}

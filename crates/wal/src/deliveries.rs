@@ -1,0 +1,292 @@
+//! The journal of a part's deliveries: a receipt for each object that S3 has confirmed, and why
+//! the others wait.
+//!
+//! It is appended to. A crash can leave a torn frame at its end, which the next flusher cuts off:
+//! what was not synced is tried again, and S3 answers that the object is there already.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::frame::{FileKind, FramePosition, FrameReader, FrameWriter};
+use crate::layout::DELIVERIES_FILE;
+
+const KIND: FileKind = FileKind(*b"MLdeli01");
+
+/// Proof that S3 holds an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// When S3 confirmed it, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The `ETag` that S3 gave, if it told one.
+    pub etag: Option<String>,
+    /// The checksum that S3 has verified, as `crc32:<base64>`; `none` where that is switched off.
+    pub checksum: String,
+    /// Whether S3 said that it was there already: an answer had been lost.
+    pub already_there: bool,
+}
+
+/// Why an object is not in S3 yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When it was last tried, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// What S3 said, and what to do.
+    pub error: String,
+}
+
+/// The last word on an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// In S3.
+    Delivered(Receipt),
+    /// Tried again soon.
+    Failed(Failure),
+    /// Refused for a reason that only a person can mend; tried again slowly.
+    Parked(Failure),
+    /// Its sealed bytes are damaged: kept, never sent.
+    Quarantined(Failure),
+}
+
+impl Outcome {
+    /// Whether nothing more is to be done for the object.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Delivered(_) | Self::Quarantined(_))
+    }
+}
+
+/// Reads the last word on each object of the part in `dir`, as far as there is one.
+pub fn read_deliveries(dir: &Path) -> Result<BTreeMap<u32, Outcome>> {
+    let mut last = BTreeMap::new();
+    scan(&dir.join(DELIVERIES_FILE), |object, outcome| {
+        last.insert(object, outcome);
+    })?;
+    Ok(last)
+}
+
+/// Reads what is whole; returns where a writer goes on, `None` where there is no file.
+fn scan(path: &Path, mut each: impl FnMut(u32, Outcome)) -> Result<Option<FramePosition>> {
+    let mut frames = match FrameReader::open(path, KIND) {
+        Ok(frames) => frames,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(Error::Damaged { .. }) if shorter_than_its_kind(path) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    loop {
+        match frames.read::<(u32, Outcome)>() {
+            Ok(Some((object, outcome))) => each(object, outcome),
+            Ok(None) | Err(Error::Damaged { .. }) => return Ok(Some(frames.position())),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn shorter_than_its_kind(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() < 8)
+}
+
+/// Appends to the journal of one part.
+#[derive(Debug)]
+pub struct DeliveryJournal {
+    path: PathBuf,
+    frames: FrameWriter<File>,
+    settled: Bits,
+    last: BTreeMap<u32, Outcome>,
+}
+
+impl DeliveryJournal {
+    /// Opens the journal of the part in `dir`; makes it, or cuts a torn end off.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(DELIVERIES_FILE);
+        let mut settled = Bits::default();
+        let mut last = BTreeMap::new();
+        let position = scan(&path, |object, outcome| {
+            if outcome.is_settled() {
+                settled.set(object);
+                last.remove(&object);
+            } else {
+                last.insert(object, outcome);
+            }
+        })?;
+        let open = || {
+            let mut file =
+                OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            match position {
+                Some(position) => {
+                    file.set_len(position.offset)?;
+                    file.seek(SeekFrom::End(0))?;
+                    Ok(FrameWriter::resume(file, KIND, position))
+                }
+                None => {
+                    file.set_len(0)?;
+                    FrameWriter::begin(file, KIND)
+                }
+            }
+        };
+        let mut frames = open().map_err(Error::io(&path))?;
+        frames.inner_mut().sync_all().map_err(Error::io(&path))?;
+        durable::sync_dir(dir)?;
+        Ok(Self { path, frames, settled, last })
+    }
+
+    /// Whether nothing more is to be done for an object.
+    pub fn is_settled(&self, object: u32) -> bool {
+        self.settled.get(object)
+    }
+
+    /// The objects that are settled now.
+    pub fn settled_objects(&self) -> SettledObjects {
+        SettledObjects(self.settled.clone())
+    }
+
+    /// How many objects are settled.
+    pub fn settled(&self) -> u32 {
+        self.settled.count
+    }
+
+    /// Appends the last word on an object. A word that changes nothing is not written again.
+    pub fn append(&mut self, object: u32, outcome: &Outcome) -> Result<()> {
+        if self.is_settled(object) || self.says_the_same(object, outcome) {
+            return Ok(());
+        }
+        self.frames.write(&(object, outcome)).map_err(Error::io(&self.path))?;
+        if outcome.is_settled() {
+            self.settled.set(object);
+            self.last.remove(&object);
+        } else {
+            self.last.insert(object, outcome.clone());
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was appended: receipts are worth something only after it.
+    pub fn sync(&mut self) -> Result<()> {
+        let file = self.frames.inner_mut();
+        file.flush().and_then(|()| file.sync_data()).map_err(Error::io(&self.path))
+    }
+
+    /// How many objects wait for a person.
+    pub fn parked(&self) -> usize {
+        self.last.values().filter(|outcome| matches!(outcome, Outcome::Parked(_))).count()
+    }
+
+    fn says_the_same(&self, object: u32, outcome: &Outcome) -> bool {
+        match (self.last.get(&object), outcome) {
+            (Some(Outcome::Failed(old)), Outcome::Failed(new))
+            | (Some(Outcome::Parked(old)), Outcome::Parked(new)) => old.error == new.error,
+            _ => false,
+        }
+    }
+}
+
+/// Objects for which nothing more was to be done at a moment.
+#[derive(Clone, Debug)]
+pub struct SettledObjects(Bits);
+
+impl SettledObjects {
+    /// Whether an object is one of them.
+    pub fn contains(&self, object: u32) -> bool {
+        self.0.get(object)
+    }
+}
+
+/// One bit an object.
+#[derive(Clone, Debug, Default)]
+struct Bits {
+    words: Vec<u64>,
+    count: u32,
+}
+
+impl Bits {
+    fn place(object: u32) -> (usize, u64) {
+        (usize::try_from(object / 64).unwrap_or(usize::MAX), 1 << (object % 64))
+    }
+
+    fn get(&self, object: u32) -> bool {
+        let (word, bit) = Self::place(object);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn set(&mut self, object: u32) {
+        let (word, bit) = Self::place(object);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        if let Some(word) = self.words.get_mut(word)
+            && *word & bit == 0
+        {
+            *word |= bit;
+            self.count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered() -> Outcome {
+        let etag = Some("\"e\"".to_owned());
+        let checksum = "crc32:AAAAAA==".to_owned();
+        Outcome::Delivered(Receipt { at_ms: 5, etag, checksum, already_there: false })
+    }
+
+    fn failure() -> Failure {
+        Failure { at_ms: 4, error: "bucket b: 503".to_owned() }
+    }
+
+    #[test]
+    fn golden_deliveries_01() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
+        journal.append(300, &delivered()).unwrap();
+        journal.sync().unwrap();
+        let bytes = std::fs::read(dir.path().join(DELIVERIES_FILE)).unwrap();
+        assert_eq!(bytes[..12], *b"MLdeli01\x1a\0\0\0");
+        assert_eq!(bytes[20..], *b"\xfb\x2c\x01\x00\x05\x01\x03\"e\"\x0ecrc32:AAAAAA==\x00");
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(DELIVERIES_FILE);
+        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
+        journal.append(0, &delivered()).unwrap();
+        let whole = std::fs::metadata(&path).unwrap().len();
+        journal.append(1, &delivered()).unwrap();
+        drop(journal);
+        let bytes = std::fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let mut journal = DeliveryJournal::open(dir.path()).unwrap();
+            let first_is_whole = length as u64 >= whole;
+            assert_eq!(journal.is_settled(0), first_is_whole, "{length}");
+            assert!(!journal.is_settled(1));
+            journal.append(2, &delivered()).unwrap();
+            let settled: Vec<u32> = read_deliveries(dir.path()).unwrap().into_keys().collect();
+            assert_eq!(settled, if first_is_whole { vec![0, 2] } else { vec![2] });
+        }
+    }
+
+    #[test]
+    fn a_word_that_changes_nothing_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
+        let length = || std::fs::metadata(dir.path().join(DELIVERIES_FILE)).unwrap().len();
+        journal.append(7, &Outcome::Failed(failure())).unwrap();
+        let after_one = length();
+        journal.append(7, &Outcome::Failed(Failure { at_ms: 9, ..failure() })).unwrap();
+        assert_eq!(length(), after_one);
+        journal.append(7, &Outcome::Parked(failure())).unwrap();
+        assert_eq!((journal.parked(), journal.settled()), (1, 0));
+        journal.append(7, &delivered()).unwrap();
+        journal.append(7, &Outcome::Failed(failure())).unwrap();
+        assert_eq!((journal.parked(), journal.settled()), (0, 1));
+        assert_eq!(read_deliveries(dir.path()).unwrap(), BTreeMap::from([(7, delivered())]));
+    }
+}

@@ -1,0 +1,58 @@
+//! The log: what ingest appends to, what the flusher takes, and what `admin` looks at.
+//!
+//! A minute is a directory, and directories are the queue (see [`layout`](crate::DataDir)). This is
+//! the only crate that touches sled; none of sled's types leave it.
+//!
+//! # Promises
+//! - **W1** Before the first acknowledgement of a run, its files and every name on the way to them
+//!   are synced.
+//! - **W2** A run's directory appears under its name only with its lock held; whoever gets the
+//!   lock of a run knows that nobody writes it any more.
+//! - **W3** An acknowledgement follows `fdatasync` of the database, which follows sled's `flush`.
+//! - **W4** A minute that is sealed, or that this process has closed, is never opened again.
+//! - **W5** After a failed write or sync nothing more is acknowledged by this process.
+//! - **W6** Every record and every frame carries a checksum over its bytes and its place; what is
+//!   changed, cut, swapped or missing is reported as damage, and what is not is read all the same.
+//! - **W7** No record, and no leaf of sled's tree, is large enough to leave the log for a file that
+//!   sled does not sync: `blobs/` stays empty.
+
+mod batch;
+mod closing;
+mod codec;
+mod control;
+mod deliveries;
+pub mod durable;
+mod error;
+mod frame;
+mod index;
+pub mod inspect;
+mod layout;
+mod live;
+mod lock;
+mod log;
+mod manifest;
+mod merge;
+mod reader;
+mod record;
+mod run;
+mod usage;
+mod writer;
+
+pub use batch::{Appended, Batch};
+pub use closing::Closed;
+pub use control::{ControlServer, Handler, call};
+pub use deliveries::{DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, read_deliveries};
+pub use error::{Error, Result};
+pub use index::{IndexReader, IndexWriter, IndexedLine};
+pub use inspect::{Delivery, DeliveryState, Dest, EventQuery, EventRow, Found, Inspector};
+pub use layout::{DataDir, FORMAT_VERSION, PartName, RunName, SEGMENTS_FILE, Stage};
+pub use live::{LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_summaries};
+pub use lock::Lock;
+pub use log::{AppendError, Appender, Commit, Log, LogObserver, LogOptions, LogState};
+pub use manifest::{
+    IndexPosition, ManifestEnd, ManifestHead, ManifestReader, ManifestWriter, SealedObject,
+    SealedRun,
+};
+pub use merge::{MinuteReader, RunDamage};
+pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader};
+pub use usage::bytes_on_disk;

@@ -1,0 +1,264 @@
+//! What a running ingest tells `admin` of the minute that it writes, and how it is told to drain.
+
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+
+use model::{Clock, Destination, EventId, EventName};
+use serde::{Deserialize, Serialize};
+
+use crate::control::{self, ControlServer};
+use crate::error::{Error, Result};
+use crate::layout::{DataDir, RunName};
+use crate::log::Shared;
+use crate::reader::RunReader;
+use crate::usage::bytes_on_disk;
+
+/// What the sockets of ingest processes begin with; the process id follows.
+const SOCKET: &str = "ingest-";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+enum Request {
+    Summary,
+    Run,
+    Events { payload: bool, filter: LiveFilter },
+    Drain,
+}
+
+/// Which events of the open minute are wanted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveFilter {
+    /// Only this event.
+    pub id: Option<EventId>,
+    /// Only events that their caller gave this name.
+    pub name: Option<EventName>,
+    /// At most so many.
+    pub limit: Option<u64>,
+}
+
+/// The open minute of a running ingest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LiveSummary {
+    /// The name of its directory.
+    pub run: String,
+    /// How many destinations it has.
+    pub destinations: u64,
+    /// How many events it has.
+    pub events: u64,
+    /// Its bytes on disk.
+    pub bytes: u64,
+}
+
+/// An event of the open minute.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LiveEvent {
+    /// Its id.
+    pub id: EventId,
+    /// The name that its caller gave it.
+    pub name: Option<EventName>,
+    /// Where it goes.
+    pub destination: Destination,
+    /// Its line, where it was asked for. Every line is UTF-8: ingest takes nothing else.
+    pub payload: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Event(LiveEvent),
+    Error(String),
+    /// The answer was not cut.
+    End,
+}
+
+/// The side of ingest.
+pub(crate) struct LiveLog {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+}
+
+impl LiveLog {
+    pub(crate) fn new(shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
+        Self { shared, clock }
+    }
+
+    pub(crate) fn serve(self, data: &DataDir) -> Result<ControlServer> {
+        let of = data.clone();
+        let handler = move |line: &str, out: &mut dyn Write| self.answer(&of, line, out);
+        ControlServer::start(data, &format!("{SOCKET}{}", std::process::id()), Arc::new(handler))
+    }
+
+    fn answer(&self, data: &DataDir, line: &str, out: &mut dyn Write) -> io::Result<()> {
+        match serde_json::from_str(line)? {
+            Request::Summary => {
+                write_line(out, &self.shared.current().map(|run| self.summary(data, run.name())))
+            }
+            Request::Run => {
+                write_line(out, &self.shared.current().map(|run| run.name().to_string()))
+            }
+            Request::Events { payload, filter } => self.events(payload, &filter, out),
+            Request::Drain => {
+                tracing::info!(at = %self.clock.now(), "told to drain");
+                write_line(out, &self.shared.drain_blocking())
+            }
+        }
+    }
+
+    fn summary(&self, data: &DataDir, name: RunName) -> LiveSummary {
+        let mut summary = LiveSummary {
+            run: name.to_string(),
+            destinations: 0,
+            events: 0,
+            bytes: bytes_on_disk(&data.run_dir(name)),
+        };
+        let Some(run) = self.shared.current().filter(|run| run.name() == name) else {
+            return summary;
+        };
+        let reader = RunReader::live(run);
+        for (id, _) in reader.destinations().flatten() {
+            summary.destinations += 1;
+            let records = reader.records(id).flatten();
+            summary.events += records.map(|record| u64::from(record.events())).sum::<u64>();
+        }
+        summary
+    }
+
+    fn events(&self, payload: bool, filter: &LiveFilter, out: &mut dyn Write) -> io::Result<()> {
+        let Some(run) = self.shared.current() else { return write_line(out, &Line::End) };
+        // An id tells its run: nothing has to be read to know that it is of another one.
+        if filter.id.is_some_and(|id| id.run() != run.name().run) {
+            return write_line(out, &Line::End);
+        }
+        let reader = RunReader::live(run);
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        for destination in reader.destinations() {
+            let (id, destination) = match destination {
+                Ok(destination) => destination,
+                Err(damage) => return write_line(out, &Line::Error(damage.what)),
+            };
+            for record in reader.records(id) {
+                let record = match record {
+                    Ok(record) => record,
+                    Err(damage) => return write_line(out, &Line::Error(damage.what)),
+                };
+                for event in record.iter().flatten() {
+                    let wanted = filter.id.is_none_or(|id| id == event.id)
+                        && filter.name.as_ref().is_none_or(|name| name.as_str() == event.name);
+                    if !wanted {
+                        continue;
+                    }
+                    if left == 0 {
+                        return write_line(out, &Line::End);
+                    }
+                    left -= 1;
+                    let line = String::from_utf8_lossy(event.payload);
+                    write_line(
+                        out,
+                        &Line::Event(LiveEvent {
+                            id: event.id,
+                            name: event.event_name(),
+                            destination: destination.clone(),
+                            payload: payload.then(|| line.into_owned()),
+                        }),
+                    )?;
+                }
+            }
+        }
+        write_line(out, &Line::End)
+    }
+}
+
+fn write_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+fn call_each(
+    data: &DataDir,
+    request: &Request,
+    mut each: impl FnMut(&str, &str) -> Result<()>,
+) -> Result<usize> {
+    let mut answered = 0;
+    for socket in control::sockets(data, SOCKET) {
+        let Some(mut answer) = control::call(data, &socket, request)? else { continue };
+        answered += 1;
+        let path = data.root().join(format!("{socket}.sock"));
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if answer.read_line(&mut line).map_err(Error::io(&path))? == 0 {
+                break;
+            }
+            each(&socket, line.trim_end())?;
+        }
+    }
+    Ok(answered)
+}
+
+fn parse<'l, T: Deserialize<'l>>(data: &DataDir, socket: &str, line: &'l str) -> Result<T> {
+    serde_json::from_str(line).map_err(|error| Error::Control {
+        path: data.root().join(format!("{socket}.sock")),
+        message: format!("cannot read the answer: {error}"),
+    })
+}
+
+/// The open minutes of the ingest processes that run on this data directory.
+pub fn live_summaries(data: &DataDir) -> Result<Vec<LiveSummary>> {
+    let mut summaries = Vec::new();
+    call_each(data, &Request::Summary, |socket, line| {
+        summaries.extend(parse::<Option<LiveSummary>>(data, socket, line)?);
+        Ok(())
+    })?;
+    Ok(summaries)
+}
+
+/// The runs that ingest processes write on this data directory, without a look into them.
+pub(crate) fn live_runs(data: &DataDir) -> Result<Vec<RunName>> {
+    let mut runs = Vec::new();
+    call_each(data, &Request::Run, |socket, line| {
+        let name = parse::<Option<String>>(data, socket, line)?;
+        runs.extend(name.as_deref().and_then(RunName::parse));
+        Ok(())
+    })?;
+    Ok(runs)
+}
+
+/// Calls `each` with the events of the open minutes, each process's by destination in their order.
+pub fn live_events(
+    data: &DataDir,
+    filter: &LiveFilter,
+    payload: bool,
+    mut each: impl FnMut(LiveEvent),
+) -> Result<()> {
+    let request = Request::Events { payload, filter: filter.clone() };
+    let mut whole = 0;
+    let answered = call_each(data, &request, |socket, line| {
+        match parse(data, socket, line)? {
+            Line::Event(event) => each(event),
+            Line::End => whole += 1,
+            Line::Error(message) => {
+                let path = data.root().join(format!("{socket}.sock"));
+                return Err(Error::Control { path, message });
+            }
+        }
+        Ok(())
+    })?;
+    if whole == answered {
+        Ok(())
+    } else {
+        let message = "an ingest process went away in the middle of its answer".to_owned();
+        Err(Error::Control { path: data.root().to_owned(), message })
+    }
+}
+
+/// Tells every ingest process to take no more events and to close its minute; returns how many
+/// have done so.
+pub fn drain_ingest(data: &DataDir) -> Result<usize> {
+    let mut drained = 0;
+    call_each(data, &Request::Drain, |socket, line| {
+        drained += usize::from(parse::<bool>(data, socket, line)?);
+        Ok(())
+    })?;
+    Ok(drained)
+}

@@ -1,0 +1,64 @@
+//! Who may touch what: advisory locks on files, which the kernel lifts when a process dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock for this process alone, or says [`Error::Busy`]. Makes the file if need be.
+    pub fn exclusive(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(Error::io(path))?;
+        Self::held(path, file.try_lock(), file)
+    }
+
+    /// Takes the lock of a file that exists for this process alone, or says [`Error::Busy`].
+    pub fn existing(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+        Self::held(path, file.try_lock(), file)
+    }
+
+    /// Takes the lock of a file that exists beside other readers, or says [`Error::Busy`].
+    pub fn shared(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        Self::held(path, file.try_lock_shared(), file)
+    }
+
+    fn held(path: &Path, answer: Result<(), TryLockError>, file: File) -> Result<Self> {
+        match answer {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(Error::io(path)(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_or_many_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let holder = Lock::exclusive(&path).unwrap();
+        assert!(matches!(Lock::exclusive(&path), Err(Error::Busy { .. })));
+        assert!(matches!(Lock::shared(&path), Err(Error::Busy { .. })));
+        drop(holder);
+        let readers = (Lock::shared(&path).unwrap(), Lock::shared(&path).unwrap());
+        assert!(matches!(Lock::existing(&path), Err(Error::Busy { .. })));
+        drop(readers);
+        assert!(Lock::existing(&path).is_ok());
+    }
+}

@@ -1,0 +1,100 @@
+//! One run's log of one minute, while it is written.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::closing::Closed;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::layout::{DataDir, LOCK_FILE, RunName};
+use crate::lock::Lock;
+
+/// A record and a whole leaf of sled's tree (17 records) must stay under a quarter of it.
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The pages that sled keeps in memory. Its default of 1 GiB is for databases that live longer.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The name of sled's one file of data within its directory.
+pub(crate) const DB_FILE: &str = "db";
+
+/// Opens the database in `dir` with the settings that every database of ours has.
+pub(crate) fn open_database(dir: &Path) -> Result<sled::Db> {
+    sled::Config::new()
+        .path(dir)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(None)
+        .open()
+        .map_err(Error::sled(dir))
+}
+
+/// A run's log of one minute, held by the process that writes it until the last handle is dropped.
+///
+/// The fields drop in their order: the lock goes last, when sled has let go of the database.
+#[derive(Debug)]
+pub(crate) struct OpenRun {
+    db: sled::Db,
+    data_file: File,
+    name: RunName,
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+impl OpenRun {
+    /// Makes a new run, empty and durable.
+    ///
+    /// W2: the directory gets its name only after its lock is held, so that nobody who finds it
+    /// can take it for abandoned.
+    pub(crate) fn create(data: &DataDir, name: RunName) -> Result<Self> {
+        let (unborn, dir) = (data.new_run_dir(name), data.run_dir(name));
+        DirBuilder::new().mode(0o700).create(&unborn).map_err(Error::io(&unborn))?;
+        let lock = Lock::exclusive(&unborn.join(LOCK_FILE))?;
+        durable::rename(&unborn, &dir)?;
+        let db = open_database(&dir)?;
+        let data_path = dir.join(DB_FILE);
+        let data_file = File::open(&data_path).map_err(Error::io(&data_path))?;
+        // W1: every file and every name on the way to the events is durable before the first ack.
+        for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
+            durable::sync_file(&entry.map_err(Error::io(&dir))?.path())?;
+        }
+        durable::sync_dir(&dir)?;
+        Ok(Self { db, data_file, name, dir, _lock: lock })
+    }
+
+    pub(crate) fn name(&self) -> RunName {
+        self.name
+    }
+
+    pub(crate) fn db(&self) -> &sled::Db {
+        &self.db
+    }
+
+    /// Puts one record. It is durable after the next [`OpenRun::sync`].
+    pub(crate) fn insert(&self, key: &[u8], value: Vec<u8>) -> Result<()> {
+        self.db.insert(key, value).map(drop).map_err(Error::sled(&self.dir))
+    }
+
+    /// Makes all that was inserted durable.
+    ///
+    /// W3: sled's `flush` alone is `sync_file_range`, after which neither the file's length nor
+    /// the drive's cache is safe; `fdatasync` of our own handle follows it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.db.flush().map_err(Error::sled(&self.dir))?;
+        self.data_file.sync_data().map_err(Error::io(&self.dir))?;
+        Ok(())
+    }
+
+    /// Writes the closing record. Nothing may be inserted after it.
+    pub(crate) fn close(&self, closed: &Closed) -> Result<()> {
+        self.sync()?;
+        closed.write(&self.dir)
+    }
+
+    /// Removes a run that never held an event.
+    pub(crate) fn discard(self) -> Result<()> {
+        durable::remove_dir(&self.dir)
+    }
+}

@@ -1,0 +1,133 @@
+//! How many bytes the log takes on disk, and whether there is room for more.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Minute;
+
+use crate::error::{Error, Result};
+use crate::layout::{DataDir, RunName, Stage};
+
+/// Room that is left on the file system whatever happens, in bytes.
+const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The bytes on disk of a file or a directory with all that is in it. What vanishes meanwhile
+/// counts nothing: services move directories while others look.
+pub fn bytes_on_disk(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    let own = metadata.blocks() * 512;
+    if !metadata.is_dir() {
+        return own;
+    }
+    let Ok(entries) = fs::read_dir(path) else { return own };
+    own + entries.flatten().map(|entry| bytes_on_disk(&entry.path())).sum::<u64>()
+}
+
+/// What the log takes, as last looked at, and what was appended since.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    max_bytes: u64,
+    log_bytes: AtomicU64,
+    appended_bytes: AtomicU64,
+    free_bytes: AtomicU64,
+    largest_minute_bytes: AtomicU64,
+}
+
+impl Usage {
+    /// Looks at the data directory for the first time.
+    pub(crate) fn measure(data: &DataDir, max_bytes: u64) -> Result<Self> {
+        let this = Self {
+            max_bytes,
+            log_bytes: AtomicU64::new(0),
+            appended_bytes: AtomicU64::new(0),
+            free_bytes: AtomicU64::new(0),
+            largest_minute_bytes: AtomicU64::new(0),
+        };
+        this.refresh(data)?;
+        Ok(this)
+    }
+
+    /// Looks again. Receipts are no log and do not count.
+    pub(crate) fn refresh(&self, data: &DataDir) -> Result<()> {
+        let before = self.appended_bytes.load(Ordering::Relaxed);
+        let mut minutes = BTreeMap::<Minute, u64>::new();
+        for run in data.runs()? {
+            *minutes.entry(run.minute).or_default() += run_bytes(data, run);
+        }
+        let rest = [
+            data.sealing_dir(),
+            data.stage_dir(Stage::Sealed),
+            data.stage_dir(Stage::Parked),
+            data.quarantine_dir(),
+        ];
+        let log_bytes =
+            minutes.values().sum::<u64>() + rest.iter().map(|dir| bytes_on_disk(dir)).sum::<u64>();
+        let file_system = rustix::fs::statvfs(data.root())
+            .map_err(|error| Error::io(data.root())(error.into()))?;
+        let free_bytes = file_system.f_bavail.saturating_mul(file_system.f_frsize);
+        self.log_bytes.store(log_bytes, Ordering::Relaxed);
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+        let largest = minutes.values().copied().max().unwrap_or(0);
+        self.largest_minute_bytes.store(largest, Ordering::Relaxed);
+        self.appended_bytes.fetch_sub(before, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the log takes now, in bytes.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let appended = self.appended_bytes.load(Ordering::Relaxed);
+        self.log_bytes.load(Ordering::Relaxed).saturating_add(appended)
+    }
+
+    /// Notes what was appended since the last look.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Why `bytes` more can't be taken; `None` where they can.
+    ///
+    /// On the file system there must stay room to seal the largest minute, which needs at most as
+    /// much again: a log that can't be sealed could never be drained.
+    pub(crate) fn refusal(&self, bytes: u64) -> Option<String> {
+        let log_bytes = self.log_bytes();
+        if log_bytes.saturating_add(bytes) > self.max_bytes {
+            let max_bytes = self.max_bytes;
+            return Some(format!(
+                "the log takes {log_bytes} bytes on disk and log.max_bytes is {max_bytes}"
+            ));
+        }
+        let appended = self.appended_bytes.load(Ordering::Relaxed);
+        let free = self.free_bytes.load(Ordering::Relaxed).saturating_sub(appended);
+        let largest = self.largest_minute_bytes.load(Ordering::Relaxed);
+        let needed = RESERVE_BYTES.saturating_add(largest).saturating_add(bytes.saturating_mul(2));
+        (free < needed)
+            .then(|| format!("the file system has {free} bytes free and sealing may need {needed}"))
+    }
+}
+
+fn run_bytes(data: &DataDir, run: RunName) -> u64 {
+    bytes_on_disk(&data.run_dir(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_counts_what_was_appended_since_the_last_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path()).unwrap();
+        let usage = Usage::measure(&data, 1 << 20).unwrap();
+        assert_eq!(usage.refusal(1000), None);
+        usage.add((1 << 20) - 1000);
+        assert!(usage.refusal(1001).is_some_and(|why| why.contains("log.max_bytes")));
+        usage.refresh(&data).unwrap();
+        assert_eq!(usage.refusal(1001), None);
+        fs::write(data.quarantine_dir().join("kept"), vec![1; 1 << 20]).unwrap();
+        usage.refresh(&data).unwrap();
+        assert!(usage.refusal(1).is_some());
+    }
+}

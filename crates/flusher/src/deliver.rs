@@ -220,6 +220,7 @@ enum Refused {
     Parked(UnixMillis, Arc<str>),
 }
 
+#[derive(Clone, Copy)]
 enum Upload {
     Delivered,
     Left(UnixMillis),

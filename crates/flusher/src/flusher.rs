@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::{Clock, UnixMillis};
@@ -86,7 +87,7 @@ impl Flusher {
             wal::Error::Busy { path } => Error::SecondFlusher(path),
             other => other.into(),
         })?;
-        let sealer = Sealer::start(data.clone(), config.gzip_level)?;
+        let sealer = Sealer::start(data.clone(), config.gzip_level, stop.clone())?;
         let concurrency = config.upload_concurrency;
         let delivery = Arc::new(Delivery::new(data.clone(), store, clock, concurrency, stop));
         Ok(Self { config, data, delivery, sealer, _lock: lock })
@@ -115,9 +116,10 @@ pub async fn run(
     let _control = control::serve(&flusher.data, delivery, early.clone(), Arc::clone(&wake))?;
     tracing::info!(data_dir = %config.data_dir.display(), "the flusher works");
     let waiting = flusher.sealer.parts()?;
-    let sealed = spawn_sealer(flusher.sealer, &flusher.delivery, early, readiness.clone())?;
+    let (sealed, sealer) =
+        spawn_sealer(flusher.sealer, &flusher.delivery, early, readiness.clone())?;
     let housekeeping = tokio::spawn(housekeeping(flusher.config, Arc::clone(&flusher.delivery)));
-    let mut loop_ = Loop {
+    let mut work = Loop {
         delivery: flusher.delivery,
         readiness,
         waiting: BTreeMap::new(),
@@ -126,11 +128,13 @@ pub async fn run(
         later: Arc::new(Semaphore::new(LATER_PASSES)),
     };
     for (name, stage) in waiting {
-        loop_.waiting.insert(name, Waiting { stage, due: UnixMillis::new(0), recoveries: 0 });
+        work.waiting.insert(name, Waiting { stage, due: UnixMillis::new(0), recoveries: 0 });
     }
-    let result = loop_.work(sealed, &wake, &shutdown).await;
+    let result = work.run(sealed, &wake, &shutdown).await;
     housekeeping.abort();
     shutdown.cancel();
+    // The lock on the data directory goes last.
+    tokio::task::spawn_blocking(|| sealer.join()).await?.ok();
     result
 }
 
@@ -195,7 +199,7 @@ fn spawn_sealer(
     delivery: &Arc<Delivery>,
     early: Early,
     readiness: Readiness,
-) -> Result<mpsc::Receiver<PartName>, Error> {
+) -> Result<(mpsc::Receiver<PartName>, JoinHandle<()>), Error> {
     let (parts, sealed) = mpsc::channel(SEALED_AHEAD);
     let delivery = Arc::clone(delivery);
     let work = move || {
@@ -215,11 +219,11 @@ fn spawn_sealer(
             std::thread::sleep(pause);
         }
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("sealer".to_owned())
         .spawn(work)
         .map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(sealed)
+    Ok((sealed, thread))
 }
 
 /// A part that was tried and is not settled.
@@ -246,7 +250,7 @@ struct Loop {
 }
 
 impl Loop {
-    async fn work(
+    async fn run(
         &mut self,
         mut sealed: mpsc::Receiver<PartName>,
         wake: &Notify,

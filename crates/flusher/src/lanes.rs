@@ -60,19 +60,16 @@ impl Lanes {
             done = &mut work => return done,
             () = tokio::time::sleep(FAST_FOR) => {}
         }
-        match Arc::clone(&self.overdue).try_acquire_owned() {
+        let held = match Arc::clone(&self.overdue).try_acquire_owned() {
             Ok(overdue) => {
                 drop(place);
-                let done = work.await;
-                drop(overdue);
-                done
+                Place { _permit: overdue }
             }
-            Err(_) => {
-                let done = work.await;
-                drop(place);
-                done
-            }
-        }
+            Err(_) => place,
+        };
+        let done = work.await;
+        drop(held);
+        done
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use model::{Identifier, Minute, ObjectKey, UnixMillis};
+use tokio_util::sync::CancellationToken;
 use wal::{
     DataDir, DestinationId, IndexWriter, ManifestHead, ManifestWriter, MinuteReader, PartName,
     RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable,
@@ -24,7 +25,7 @@ pub(crate) enum Sealed {
     Part(SealedPart),
     /// There was nothing in it.
     Empty,
-    /// A run is held after all; try again later.
+    /// A run is held after all, or the flusher was told to stop; try again later.
     NotYet,
 }
 
@@ -49,6 +50,8 @@ pub(crate) struct SealOrder {
     pub(crate) leave_held: bool,
     pub(crate) level: u32,
     pub(crate) now: UnixMillis,
+    /// Breaks a long seal off: it is made anew at the next start.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Seals a minute.
@@ -70,7 +73,11 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
         runs: names.iter().map(|name| name.run).collect(),
     };
     let mut seal = SealWriter::create(&dir, head, order.level, &reader)?;
-    seal.write_all(&reader)?;
+    if !seal.write_all(&reader, &order.stop)? {
+        drop((seal, reader));
+        durable::remove_dir(&dir)?;
+        return Ok(Sealed::NotYet);
+    }
     fault_point!("flusher::sealing");
     let tallies = seal.tallies(&reader);
     let (bytes, damaged) = (seal.offset, damaged_runs(&names, &tallies));
@@ -113,7 +120,7 @@ fn next_part(data: &DataDir, minute: Minute) -> PartName {
             || data.quarantine_dir().join(name.to_string()).exists()
             || data.find_part(name).is_some()
     };
-    let part = (0..).find(|part| !taken(*part)).unwrap_or(u32::MAX);
+    let part = (0..u32::MAX).find(|part| !taken(*part)).unwrap_or(u32::MAX);
     PartName { minute, part }
 }
 
@@ -185,14 +192,18 @@ impl SealWriter {
         })
     }
 
-    fn write_all(&mut self, reader: &MinuteReader) -> wal::Result<()> {
+    /// Writes every object; says whether it got to the end.
+    fn write_all(&mut self, reader: &MinuteReader, stop: &CancellationToken) -> wal::Result<bool> {
         for destination in reader.destinations() {
             match destination {
-                Ok((id, destination)) => self.write_object(reader, id, destination)?,
+                Ok((id, destination)) => self.write_object(reader, id, destination, stop)?,
                 Err(damage) => self.note(damage),
             }
+            if stop.is_cancelled() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write_object(
@@ -200,13 +211,14 @@ impl SealWriter {
         reader: &MinuteReader,
         id: DestinationId,
         destination: model::Destination,
+        stop: &CancellationToken,
     ) -> wal::Result<()> {
         let io = |path: &Path, error| wal::Error::io(path)(error);
         let position = self.index.begin_object();
         let mut segment = SegmentWriter::begin(&mut self.segments, self.level);
         let mut ends = None;
         let mut damages = Vec::new();
-        for record in reader.records(id) {
+        for record in reader.records(id).take_while(|_| !stop.is_cancelled()) {
             let record = match record {
                 Ok(record) => record,
                 Err(damage) => {
@@ -236,7 +248,9 @@ impl SealWriter {
             }
         }
         let segment = segment.finish().map_err(|error| io(&self.segments_path, error))?;
-        damages.into_iter().for_each(|damage| self.note(damage));
+        for damage in damages {
+            self.note(damage);
+        }
         self.index.end_object()?;
         let offset = self.offset;
         self.offset += segment.length;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 use model::{Clock, Minute};
+use tokio_util::sync::CancellationToken;
 use wal::{DataDir, Lock, ManifestReader, PartName, RunName, Stage, durable};
 
 use crate::config::GzipLevel;
@@ -16,20 +17,25 @@ use crate::seal::{SealOrder, Sealed, SealedPart, seal};
 pub(crate) struct Sealer {
     data: DataDir,
     level: GzipLevel,
+    stop: CancellationToken,
     /// Runs that are in a part and still on disk.
     claimed: HashSet<RunName>,
 }
 
 impl Sealer {
     /// Cleans up what a crash left behind, and learns which runs are in a part already.
-    pub(crate) fn start(data: DataDir, level: GzipLevel) -> wal::Result<Self> {
+    pub(crate) fn start(
+        data: DataDir,
+        level: GzipLevel,
+        stop: CancellationToken,
+    ) -> wal::Result<Self> {
         remove_unfinished_seals(&data)?;
         for unborn in data.unborn_runs()? {
             if !is_held(&unborn) {
                 durable::remove_dir(&unborn)?;
             }
         }
-        let mut this = Self { data, level, claimed: HashSet::new() };
+        let mut this = Self { data, level, stop, claimed: HashSet::new() };
         let minutes = this.data.runs()?.into_iter().map(|run| run.minute).collect();
         this.claim(&minutes)?;
         Ok(this)
@@ -68,6 +74,7 @@ impl Sealer {
                 leave_held,
                 level: self.level.level(minutes.len()),
                 now: clock.now(),
+                stop: self.stop.clone(),
             };
             let started = std::time::Instant::now();
             match seal(&self.data, &order)? {

@@ -79,7 +79,7 @@ struct Blocks<W> {
     whole: crc32fast::Hasher,
     block: crc32fast::Hasher,
     in_block: u64,
-    blocks: Vec<u32>,
+    ended: Vec<u32>,
 }
 
 impl<W: Write> Blocks<W> {
@@ -90,14 +90,14 @@ impl<W: Write> Blocks<W> {
             whole: crc32fast::Hasher::new(),
             block: crc32fast::Hasher::new(),
             in_block: 0,
-            blocks: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
     fn end_block(&mut self) {
         let block = std::mem::take(&mut self.block);
         self.whole.combine(&block);
-        self.blocks.push(block.finalize());
+        self.ended.push(block.finalize());
         self.in_block = 0;
     }
 
@@ -105,7 +105,7 @@ impl<W: Write> Blocks<W> {
         if self.in_block > 0 {
             self.end_block();
         }
-        (self.length, self.whole.finalize(), self.blocks)
+        (self.length, self.whole.finalize(), self.ended)
     }
 }
 

@@ -14,7 +14,7 @@
 //! - **A refusal says what to do.** Every error is `application/problem+json` (RFC 9457) and names
 //!   the field or the line.
 //!
-//! [`run`] is the whole service; [`Config`] is all that it wants to know.
+//! [`run()`] is the whole service; [`Config`] is all that it wants to know.
 
 mod accepted;
 mod allow;

@@ -69,6 +69,12 @@ pub fn read_deliveries(dir: &Path) -> Result<BTreeMap<u32, Outcome>> {
     Ok(last)
 }
 
+/// Where the whole frames of the journal of the part in `dir` end, in bytes; `None` where there is
+/// no journal.
+pub(crate) fn end_of_deliveries(dir: &Path) -> Result<Option<u64>> {
+    Ok(scan(&dir.join(DELIVERIES_FILE), |_, _| {})?.map(|end| end.offset))
+}
+
 /// Reads what is whole; returns where a writer goes on, `None` where there is no file.
 fn scan(path: &Path, mut each: impl FnMut(u32, Outcome)) -> Result<Option<FramePosition>> {
     let mut frames = match FrameReader::open(path, KIND) {
@@ -116,16 +122,11 @@ impl DeliveryJournal {
         let open = || {
             let mut file =
                 OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.set_len(position.map_or(0, |position| position.offset))?;
+            file.seek(SeekFrom::End(0))?;
             match position {
-                Some(position) => {
-                    file.set_len(position.offset)?;
-                    file.seek(SeekFrom::End(0))?;
-                    Ok(FrameWriter::resume(file, KIND, position))
-                }
-                None => {
-                    file.set_len(0)?;
-                    FrameWriter::begin(file, KIND)
-                }
+                Some(position) => Ok(FrameWriter::resume(file, KIND, position)),
+                None => FrameWriter::begin(file, KIND),
             }
         };
         let mut frames = open().map_err(Error::io(&path))?;

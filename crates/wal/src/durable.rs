@@ -18,9 +18,10 @@ pub fn sync_file(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
 }
 
-/// Writes a small file so that it is there whole or not at all: aside, sync, rename, sync.
+/// Writes a small file so that it is there whole or not at all: aside, sync, rename, sync. Two
+/// processes that write the same file do not meet.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = path.with_extension("new");
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
     let write = || {
         let mut file = File::create(&aside)?;
         file.write_all(bytes)?;
@@ -48,5 +49,9 @@ pub fn remove_dir(dir: &Path) -> Result<()> {
 
 /// Syncs the directory that holds `path`.
 pub fn sync_parent(path: &Path) -> Result<()> {
-    path.parent().map_or(Ok(()), sync_dir)
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
 }

@@ -14,6 +14,8 @@ mod event_tests;
 #[cfg(test)]
 mod fixture;
 mod group;
+#[cfg(test)]
+mod list_tests;
 mod minute_list;
 mod part;
 mod receipt_list;
@@ -21,6 +23,12 @@ mod row;
 mod run;
 mod segment;
 mod show;
+mod verify;
+mod verify_part;
+mod verify_run;
+#[cfg(test)]
+mod verify_tests;
+mod waiting_list;
 mod window;
 
 use std::path::PathBuf;
@@ -35,6 +43,8 @@ pub use receipt_list::{ReceiptQuery, ReceiptRow};
 pub use row::{Delivery, DeliveryState, Dest, EventRow};
 pub use segment::BLOCK_BYTES;
 pub use show::{Destinations, ShowQuery, Shown, ShownEvent};
+pub use verify::{Checked, Damaged, Progress, VerifyReport};
+pub use waiting_list::WaitingRow;
 
 /// Looks into a data directory.
 #[derive(Clone, Debug)]
@@ -127,5 +137,20 @@ impl Inspector {
         mut each: impl FnMut(ReceiptRow) -> bool,
     ) -> Result<Vec<String>> {
         receipt_list::receipts(&self.data, query, &mut each)
+    }
+
+    /// Reads back everything on disk of the minutes that hold `time`, or of all, and tells
+    /// `progress` how far it is.
+    pub fn verify(
+        &self,
+        time: Option<UnixMillis>,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<VerifyReport> {
+        verify::verify(&self.data, time, &mut progress)
+    }
+
+    /// The destinations among `wanted` whose sealed objects are not in S3 yet.
+    pub fn waiting(&self, wanted: &Destinations) -> Result<Found<WaitingRow>> {
+        waiting_list::waiting(&self.data, wanted)
     }
 }

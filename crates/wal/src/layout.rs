@@ -130,7 +130,7 @@ impl DataDir {
     /// format that it does not know.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let this = Self::at(root);
-        let made = make_dir(&this.root)?;
+        make_dir(&this.root)?;
         for dir in [this.open_dir(), this.sealing_dir(), this.quarantine_dir()]
             .into_iter()
             .chain(Stage::ALL.map(|stage| this.stage_dir(stage)))
@@ -140,15 +140,9 @@ impl DataDir {
         this.check_format()?;
         let format = this.root.join(FORMAT_FILE);
         if !format.exists() {
-            // Two services may start at once: each writes aside under its own name.
-            let aside = this.root.join(format!("{FORMAT_FILE}.{}", std::process::id()));
-            durable::write_whole(&aside, format!("minutelog {FORMAT_VERSION}\n").as_bytes())?;
-            fs::rename(&aside, &format).map_err(Error::io(&format))?;
+            durable::write_whole(&format, format!("minutelog {FORMAT_VERSION}\n").as_bytes())?;
         }
         durable::sync_dir(&this.root)?;
-        if made {
-            durable::sync_parent(&this.root)?;
-        }
         Ok(this)
     }
 
@@ -256,12 +250,17 @@ impl DataDir {
     }
 }
 
-fn make_dir(dir: &Path) -> Result<bool> {
+/// Makes a directory and what is missing above it; each new name is durable.
+fn make_dir(dir: &Path) -> Result<()> {
     if dir.is_dir() {
-        return Ok(false);
+        return Ok(());
     }
+    let missing: Vec<&Path> = dir.ancestors().take_while(|above| !above.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::io(dir))?;
-    Ok(true)
+    for new in missing.into_iter().filter(|new| !new.as_os_str().is_empty()) {
+        durable::sync_parent(new)?;
+    }
+    Ok(())
 }
 
 fn list<T: Ord>(dir: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {

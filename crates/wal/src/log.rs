@@ -168,9 +168,12 @@ impl Appender {
         }
         let (answer, appended) = oneshot::channel();
         if self.commands.send(Command::Append(Request { batch, answer })).await.is_err() {
-            return Err(self.gone());
+            return Err(self.gone().await);
         }
-        appended.await.unwrap_or_else(|_| Err(self.gone()))
+        match appended.await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.gone().await),
+        }
     }
 
     /// What the log is ready for now.
@@ -184,9 +187,11 @@ impl Appender {
         }
     }
 
-    fn gone(&self) -> AppendError {
-        match &*self.shared.state.borrow() {
-            LogState::Stopped(message) => AppendError::Stopped { message: message.clone() },
+    /// Why the writer has let go of a request. It does so a moment before it says why.
+    async fn gone(&self) -> AppendError {
+        let mut state = self.shared.state.subscribe();
+        match state.wait_for(|state| *state != LogState::Accepting).await.as_deref() {
+            Ok(LogState::Stopped(message)) => AppendError::Stopped { message: message.clone() },
             _ => AppendError::Draining,
         }
     }
@@ -240,7 +245,7 @@ impl Log {
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => Some("the writer panicked".to_owned()),
             };
-            // W5: the state is sticky, and stands before the first waiting request is refused.
+            // W5: the state is sticky; whoever waits for the writer is told it.
             for_writer.set_current(None);
             match reason {
                 Some(reason) => for_writer.stop(&reason),

@@ -37,7 +37,7 @@ impl MinuteReader {
     pub fn destinations(
         &self,
     ) -> impl Iterator<Item = Result<(DestinationId, Destination), RunDamage>> {
-        let each = self.runs.iter().map(|run| run.destinations());
+        let each = self.runs.iter().map(RunReader::destinations);
         let mut merge = Merge::new(each, |(id, _): &(DestinationId, Destination)| *id);
         let mut last = None;
         std::iter::from_fn(move || {

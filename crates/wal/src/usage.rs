@@ -26,25 +26,25 @@ pub fn bytes_on_disk(path: &Path) -> u64 {
     own + entries.flatten().map(|entry| bytes_on_disk(&entry.path())).sum::<u64>()
 }
 
-/// What the log takes, as last looked at, and what was appended since.
+/// What the log takes in bytes, as last looked at, and what was appended since.
 #[derive(Debug)]
 pub(crate) struct Usage {
-    max_bytes: u64,
-    log_bytes: AtomicU64,
-    appended_bytes: AtomicU64,
-    free_bytes: AtomicU64,
-    largest_minute_bytes: AtomicU64,
+    max: u64,
+    log: AtomicU64,
+    appended: AtomicU64,
+    free: AtomicU64,
+    largest_minute: AtomicU64,
 }
 
 impl Usage {
     /// Looks at the data directory for the first time.
     pub(crate) fn measure(data: &DataDir, max_bytes: u64) -> Result<Self> {
         let this = Self {
-            max_bytes,
-            log_bytes: AtomicU64::new(0),
-            appended_bytes: AtomicU64::new(0),
-            free_bytes: AtomicU64::new(0),
-            largest_minute_bytes: AtomicU64::new(0),
+            max: max_bytes,
+            log: AtomicU64::new(0),
+            appended: AtomicU64::new(0),
+            free: AtomicU64::new(0),
+            largest_minute: AtomicU64::new(0),
         };
         this.refresh(data)?;
         Ok(this)
@@ -52,7 +52,7 @@ impl Usage {
 
     /// Looks again. Receipts are no log and do not count.
     pub(crate) fn refresh(&self, data: &DataDir) -> Result<()> {
-        let before = self.appended_bytes.load(Ordering::Relaxed);
+        let before = self.appended.load(Ordering::Relaxed);
         let mut minutes = BTreeMap::<Minute, u64>::new();
         for run in data.runs()? {
             *minutes.entry(run.minute).or_default() += run_bytes(data, run);
@@ -68,23 +68,23 @@ impl Usage {
         let file_system = rustix::fs::statvfs(data.root())
             .map_err(|error| Error::io(data.root())(error.into()))?;
         let free_bytes = file_system.f_bavail.saturating_mul(file_system.f_frsize);
-        self.log_bytes.store(log_bytes, Ordering::Relaxed);
-        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+        self.log.store(log_bytes, Ordering::Relaxed);
+        self.free.store(free_bytes, Ordering::Relaxed);
         let largest = minutes.values().copied().max().unwrap_or(0);
-        self.largest_minute_bytes.store(largest, Ordering::Relaxed);
-        self.appended_bytes.fetch_sub(before, Ordering::Relaxed);
+        self.largest_minute.store(largest, Ordering::Relaxed);
+        self.appended.fetch_sub(before, Ordering::Relaxed);
         Ok(())
     }
 
     /// What the log takes now, in bytes.
     pub(crate) fn log_bytes(&self) -> u64 {
-        let appended = self.appended_bytes.load(Ordering::Relaxed);
-        self.log_bytes.load(Ordering::Relaxed).saturating_add(appended)
+        let appended = self.appended.load(Ordering::Relaxed);
+        self.log.load(Ordering::Relaxed).saturating_add(appended)
     }
 
     /// Notes what was appended since the last look.
     pub(crate) fn add(&self, bytes: u64) {
-        self.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.appended.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Why `bytes` more can't be taken; `None` where they can.
@@ -93,15 +93,15 @@ impl Usage {
     /// much again: a log that can't be sealed could never be drained.
     pub(crate) fn refusal(&self, bytes: u64) -> Option<String> {
         let log_bytes = self.log_bytes();
-        if log_bytes.saturating_add(bytes) > self.max_bytes {
-            let max_bytes = self.max_bytes;
+        if log_bytes.saturating_add(bytes) > self.max {
+            let max_bytes = self.max;
             return Some(format!(
                 "the log takes {log_bytes} bytes on disk and log.max_bytes is {max_bytes}"
             ));
         }
-        let appended = self.appended_bytes.load(Ordering::Relaxed);
-        let free = self.free_bytes.load(Ordering::Relaxed).saturating_sub(appended);
-        let largest = self.largest_minute_bytes.load(Ordering::Relaxed);
+        let appended = self.appended.load(Ordering::Relaxed);
+        let free = self.free.load(Ordering::Relaxed).saturating_sub(appended);
+        let largest = self.largest_minute.load(Ordering::Relaxed);
         let needed = RESERVE_BYTES.saturating_add(largest).saturating_add(bytes.saturating_mul(2));
         (free < needed)
             .then(|| format!("the file system has {free} bytes free and sealing may need {needed}"))

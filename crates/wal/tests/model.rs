@@ -1,6 +1,8 @@
 //! A model test: whatever is appended, closed, crashed and reopened, the log holds exactly what
 //! was acknowledged, as a plain map does.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

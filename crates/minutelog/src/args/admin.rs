@@ -1,5 +1,7 @@
 //! The command line of `minutelog admin`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use model::{Bucket, EventId, EventName, Prefix};
 
@@ -37,8 +39,10 @@ pub(crate) enum AdminCommand {
     )]
     Retry(DestinationArgs),
     /// Seal the open minute early and deliver everything: for taking a machine out
-    #[command(after_help = "Example:\n  minutelog admin drain --config /etc/minutelog.toml")]
-    Drain,
+    #[command(
+        after_help = "Example:\n  minutelog admin drain --config /etc/minutelog.toml\n  minutelog admin drain --timeout 1h     exit 0: the log is empty, 75: something is left"
+    )]
+    Drain(DrainArgs),
     /// Print the bucket policy (JSON) that minutelog needs and no more
     #[command(
         after_help = "Example:\n  minutelog admin policy --bucket my-bucket --principal arn:aws:iam::123456789012:role/minutelog"
@@ -97,6 +101,14 @@ pub(crate) struct VerifyArgs {
     /// Only this minute, given by its start, as in 2026-11-22T10:15Z
     #[arg(value_name = "MINUTE")]
     pub(crate) minute: Option<MinuteStart>,
+}
+
+/// `admin drain`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Give up after that long; what is left is delivered by the next flusher
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// Which destinations are meant; all without a flag.

@@ -1,24 +1,117 @@
 //! `minutelog admin`: what the command line says, told to the crate that does it.
 
-use super::{load_config, token};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
+
+use model::{Clock, SystemClock};
+use tokio_util::sync::CancellationToken;
+use wal::inspect::{Destinations, ReceiptQuery, ShowQuery};
+use wal::{EventQuery, Inspector};
+
+use super::{flusher::service_config, load_config, runtime, s3, token};
 use crate::args::Global;
-use crate::args::admin::{AdminCommand, PolicyArgs};
-use crate::failure::Failure;
+use crate::args::admin::{
+    AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ShowArgs,
+};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
 use crate::output;
 
 /// Runs an `admin` subcommand.
 pub(crate) fn run(global: &Global, command: AdminCommand) -> Result<(), Failure> {
     match command {
-        AdminCommand::Token(args) => token::run(global, &args),
-        AdminCommand::Policy(args) => policy(global, &args),
-        AdminCommand::Log
-        | AdminCommand::Show(_)
-        | AdminCommand::Events(_)
-        | AdminCommand::Receipts(_)
-        | AdminCommand::Verify(_)
-        | AdminCommand::Retry(_)
-        | AdminCommand::Drain => Err(unwired()),
+        AdminCommand::Token(args) => return token::run(global, &args),
+        AdminCommand::Policy(args) => return policy(global, &args),
+        _ => {}
     }
+    let config = load_config(global)?.config;
+    let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr());
+    let mut screen = admin::Screen {
+        out: &mut out,
+        err: &mut err,
+        json: global.json,
+        colour: io::stdout().is_terminal() && no_color_is_unset(),
+        moving: io::stderr().is_terminal(),
+    };
+    let done = report(&config, command, &mut screen);
+    let flushed = out.flush().map_err(admin::Error::from);
+    done.and_then(|()| flushed.map_err(Stop::from)).or_else(Stop::into_result)
+}
+
+/// <https://no-color.org>: set to anything but an empty text, it takes the colours away.
+fn no_color_is_unset() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn report(
+    config: &Config,
+    command: AdminCommand,
+    screen: &mut admin::Screen<'_>,
+) -> Result<(), Stop> {
+    let inspector = Inspector::new(config.data_dir.clone());
+    let now = SystemClock.now();
+    match command {
+        AdminCommand::Log => admin::minutes(&inspector, now, screen)?,
+        AdminCommand::Show(args) => admin::show(&inspector, &show(args), screen)?,
+        AdminCommand::Events(args) => admin::events(&inspector, &events(args), screen)?,
+        AdminCommand::Receipts(args) => admin::receipts(&inspector, &receipts(args), screen)?,
+        AdminCommand::Verify(args) => {
+            admin::verify(&inspector, args.minute.map(|minute| minute.time()), screen)?;
+        }
+        AdminCommand::Retry(args) => retry(config, args, screen)?,
+        AdminCommand::Drain(args) => drain(config, &args, screen)?,
+        AdminCommand::Policy(_) | AdminCommand::Token(_) => {}
+    }
+    Ok(())
+}
+
+fn destinations(args: DestinationArgs) -> Destinations {
+    Destinations { bucket: args.bucket, prefix: args.prefix }
+}
+
+fn show(args: ShowArgs) -> ShowQuery {
+    let destinations = destinations(args.destination);
+    ShowQuery { time: args.minute.time(), destinations, limit: args.limit }
+}
+
+fn events(args: EventsArgs) -> EventQuery {
+    let since = args.since.map(|since| since.resolve(SystemClock.now()));
+    EventQuery { since, limit: args.limit, id: args.id, event: args.event }
+}
+
+fn receipts(args: ReceiptsArgs) -> ReceiptQuery {
+    let since = args.since.map(|since| since.resolve(SystemClock.now()));
+    ReceiptQuery { since, destinations: destinations(args.destination) }
+}
+
+fn retry(
+    config: &Config,
+    args: DestinationArgs,
+    screen: &mut admin::Screen<'_>,
+) -> Result<(), Stop> {
+    let wanted = destinations(args);
+    let deliver = async |filter| deliver(config, filter).await;
+    runtime()?.block_on(admin::retry(&config.data_dir, &wanted, deliver, screen))
+}
+
+fn drain(config: &Config, args: &DrainArgs, screen: &mut admin::Screen<'_>) -> Result<(), Stop> {
+    let deliver = async |filter| deliver(config, filter).await;
+    let drain = admin::drain(&config.data_dir, args.timeout, &SystemClock, deliver, screen);
+    runtime()?.block_on(drain)
+}
+
+/// Does the flusher's work where none runs. A signal ends it at once, which is safe: the next
+/// flusher goes on with it.
+async fn deliver(
+    config: &Config,
+    filter: flusher::DestinationFilter,
+) -> Result<flusher::Drained, Stop> {
+    let store = Arc::new(s3::connect(config).await?);
+    let (service, clock) = (service_config(config), Arc::new(SystemClock));
+    let shutdown = CancellationToken::new();
+    flusher::run_once_for(service, store, clock, shutdown, filter)
+        .await
+        .map_err(|error| Stop::Failure(error.into()))
 }
 
 /// The policy is JSON with `--json` and without.
@@ -29,6 +122,56 @@ fn policy(global: &Global, args: &PolicyArgs) -> Result<(), Failure> {
     output::print_json(&store::bucket_policy(&args.bucket, &args.principal, with_acl))
 }
 
-fn unwired() -> Failure {
-    Failure::new(crate::failure::Code::Unavailable, "admin: not wired: see crates/admin")
+/// Why a report ends early.
+enum Stop {
+    /// Its reader has seen enough and closed the pipe: no failure.
+    Seen,
+    Failure(Failure),
+}
+
+impl Stop {
+    fn into_result(self) -> Result<(), Failure> {
+        match self {
+            Self::Seen => Ok(()),
+            Self::Failure(failure) => Err(failure),
+        }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<admin::Error> for Stop {
+    fn from(error: admin::Error) -> Self {
+        let code = match &error {
+            admin::Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Self::Seen;
+            }
+            admin::Error::Output(_) => Code::Io,
+            admin::Error::Log(error) => Code::from(error),
+            admin::Error::Damaged { .. } => Code::Data,
+            admin::Error::NotLookedAt(_) | admin::Error::Undelivered(_) => Code::TryAgain,
+            admin::Error::Internal(_) => Code::Internal,
+        };
+        let message = match &error {
+            admin::Error::Log(error) => format!("{error}: {}", what_to_do(error)),
+            error => error.to_string(),
+        };
+        Self::Failure(Failure::new(code, message))
+    }
+}
+
+fn what_to_do(error: &wal::Error) -> &'static str {
+    match error {
+        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => {
+            "check that the data directory is the right one, and that you may read it"
+        }
+        wal::Error::Damaged { .. } => "run `minutelog admin verify`",
+        wal::Error::Format { .. } => "use the version that is named",
+        wal::Error::Busy { .. } => "try again in a moment",
+        wal::Error::Control { .. } => "look at the service's log, and try again",
+    }
 }

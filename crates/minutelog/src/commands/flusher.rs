@@ -43,7 +43,8 @@ fn once(global: &Global, drained: bool) -> Result<(), Failure> {
     ))
 }
 
-fn service_config(config: &Config) -> flusher::Config {
+/// The configuration as the flusher wants it.
+pub(super) fn service_config(config: &Config) -> flusher::Config {
     let gzip_level = match config.flusher.gzip_level {
         GzipLevel::Fixed(level) => flusher::GzipLevel::Fixed(level),
         GzipLevel::Auto => flusher::GzipLevel::Auto,

@@ -121,7 +121,7 @@ pub(crate) fn by_id(data: &DataDir, id: EventId) -> Result<(Found<EventRow>, Opt
     };
     let mut scan = EventScan::new(data, None, Some(name), Window::around(id, NAMESAKES));
     // What was found stays found, even if its receipt expires meanwhile.
-    scan.window.offer(id, Some(name.as_str()), line.line, &line.place);
+    scan.window.offer(id, Some(name.as_str()), line.number, &line.place);
     for (minute, dirs) in census::take(data)? {
         let is_near = minute.end().after(minute.interval().as_duration()) > id.time()
             && minute.start() <= id.time().after(minute.interval().as_duration());

@@ -35,7 +35,7 @@ impl<'s> EventScan<'s> {
         name: Option<&'s EventName>,
         window: Window,
     ) -> Self {
-        let wanted = Wanted { id, name, payload: false };
+        let wanted = Wanted { id, name, payload: false, limit: None };
         Self { data, wanted, window, warnings: BTreeSet::new(), failure: None }
     }
 

@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     pub(super) fn next_minute(&self) {
-        self.clock.advance(Duration::from_secs(60));
+        self.clock.advance(Interval::default().as_duration());
     }
 
     pub(super) fn ingest(&self) -> Ingest {
@@ -104,7 +104,7 @@ impl Fixture {
             runs => runs.unwrap(),
         };
         let part =
-            (0..).find(|part| self.data.find_part(PartName { minute, part: *part }).is_none());
+            (0..9).find(|part| self.data.find_part(PartName { minute, part: *part }).is_none());
         let name = PartName { minute, part: part.unwrap() };
         let dir = self.data.sealing_part_dir(name);
         fs::create_dir(&dir).unwrap();

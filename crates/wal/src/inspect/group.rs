@@ -37,20 +37,20 @@ pub(crate) fn group(lines: &[&Line]) -> Vec<Group> {
             continue;
         };
         let commit = (line.id.time(), line.id.run());
-        let named = names.entry(name).or_insert_with(|| Named {
+        let known = names.entry(name).or_insert_with(|| Named {
             commit,
             groups: Vec::new(),
             next: HashMap::new(),
         });
-        if named.commit != commit {
+        if known.commit != commit {
             // A later commit can go on with the latest event of this name, and with no other.
-            let latest = named.groups.last().copied();
-            *named = Named { commit, groups: latest.into_iter().collect(), next: HashMap::new() };
+            let latest = known.groups.last().copied();
+            *known = Named { commit, groups: latest.into_iter().collect(), next: HashMap::new() };
         }
         let destination = line.place.destination_id;
-        let next = named.next.entry(destination).or_insert(0);
+        let next = known.next.entry(destination).or_insert(0);
         let mut joined = None;
-        while let Some(group) = named.groups.get(*next) {
+        while let Some(group) = known.groups.get(*next) {
             *next += 1;
             if members.insert((*group, destination)) {
                 joined = groups.get_mut(*group);
@@ -61,8 +61,8 @@ pub(crate) fn group(lines: &[&Line]) -> Vec<Group> {
             group.lines.push(number);
         } else {
             members.insert((groups.len(), destination));
-            named.groups.push(groups.len());
-            *next = named.groups.len();
+            known.groups.push(groups.len());
+            *next = known.groups.len();
             groups.push(Group { lines: vec![number] });
         }
     }
@@ -88,7 +88,7 @@ mod tests {
                 Line {
                     id: EventId::new(UnixMillis::new(*commit), RunId::from_bits(1), Seq::new(seq)),
                     name: EventName::new(name).ok(),
-                    line: None,
+                    number: None,
                     place: Arc::new(Place {
                         destination,
                         destination_id,

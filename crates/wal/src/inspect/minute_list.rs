@@ -158,17 +158,17 @@ impl List<'_> {
         if !parts.insert(name) {
             return;
         }
-        let (shelf, share) = match PartView::open(self.data, name) {
+        let (place, share) = match PartView::open(self.data, name) {
             Ok(Some(view)) => {
                 let runs = view.manifest.head().runs.iter();
                 let runs: Vec<_> =
                     runs.map(|run| RunName { minute: name.minute, run: *run }).collect();
                 sealed.extend(runs.iter().copied());
-                let shelf = view.shelf;
+                let place = view.shelf;
                 let mut share = part_share(view);
                 let run_bytes = runs.iter().map(|run| bytes_on_disk(&self.data.run_dir(*run)));
                 share.bytes += run_bytes.sum::<u64>();
-                (shelf, share)
+                (place, share)
             }
             Ok(None) => return,
             Err(error) => {
@@ -176,7 +176,7 @@ impl List<'_> {
                 (self.shelf_of(name), share)
             }
         };
-        let state = match shelf {
+        let state = match place {
             Shelf::Stage(Stage::Sealed) => MinuteState::Sealed,
             Shelf::Stage(Stage::Parked) => MinuteState::Parked,
             Shelf::Quarantine => MinuteState::Quarantined,

@@ -58,10 +58,10 @@ impl PartView {
         self.state_of(object).0 == DeliveryState::Delivered
     }
 
-    /// Whether nothing more is to be done for an object by now.
-    pub(crate) fn is_settled_now(&self, data: &DataDir, object: u32) -> bool {
+    /// Whether an object is in S3 by now.
+    pub(crate) fn is_delivered_now(&self, data: &DataDir, object: u32) -> bool {
         let outcome = follow(data, self.name, |_, dir| Ok(read_deliveries(&dir)?.remove(&object)));
-        matches!(outcome, Ok(Some(Some(outcome))) if outcome.is_settled())
+        matches!(outcome, Ok(Some(Some(Outcome::Delivered(_)))))
     }
 
     /// How far an object has come, and what its last error was.

@@ -1,5 +1,7 @@
 //! The objects that S3 has confirmed.
 
+use std::cmp::Reverse;
+
 use model::{Bucket, Minute, ObjectKey, Prefix, UnixMillis};
 use serde::Serialize;
 
@@ -77,7 +79,7 @@ pub(crate) fn receipts(
                 warnings.push(error.to_string());
             }
         }
-        rows.sort_by(|a, b| b.delivered_at.cmp(&a.delivered_at));
+        rows.sort_by_key(|row| Reverse(row.delivered_at));
         for row in rows {
             if !each(row) {
                 return Ok(warnings);

@@ -25,6 +25,8 @@ pub(crate) struct Wanted<'w> {
     pub(crate) name: Option<&'w EventName>,
     /// Whether the payloads are wanted as well.
     pub(crate) payload: bool,
+    /// No more than so many will be looked at: saves ingest the work.
+    pub(crate) limit: Option<u64>,
 }
 
 /// Where a run's events were found.
@@ -193,7 +195,7 @@ fn read_live(
     wanted: &Wanted<'_>,
     sink: &mut dyn RunSink,
 ) -> Result<bool> {
-    let filter = LiveFilter { id: wanted.id, name: wanted.name.cloned(), limit: None };
+    let filter = LiveFilter { id: wanted.id, name: wanted.name.cloned(), limit: wanted.limit };
     // The answer is all of one run: an event of this one proves that it was asked in time.
     let mut met = false;
     let answer = live_events(data, &filter, wanted.payload, |event| {

@@ -113,7 +113,7 @@ fn check_lines(bytes: ObjectBytes<'_>, object: &SealedObject) -> io::Result<Opti
         };
         let piece = piece.get(..read).unwrap_or_default();
         digest.update(piece);
-        newlines += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+        newlines += memchr::memchr_iter(b'\n', piece).count() as u64;
         length += read as u64;
     }
     if digest.finalize() != blake3::Hash::from_bytes(*object.lines_digest.as_bytes()) {

@@ -45,6 +45,8 @@ pub struct ShowQuery {
 /// An event that is still in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownEvent<'e> {
+    /// The minute.
+    pub minute: Minute,
     /// Its id.
     pub id: EventId,
     /// The name that its caller gave it.
@@ -74,7 +76,8 @@ pub(crate) fn show(
 ) -> Result<Shown> {
     let minutes = census::take(data)?;
     let holds = |minute: &&Minute| minute.contains(query.time);
-    let mut show = Show { data, query, each, done: query.limit == Some(0), shown: Shown::default() };
+    let mut show =
+        Show { data, query, each, done: query.limit == Some(0), shown: Shown::default() };
     for minute in minutes.keys().filter(holds) {
         show.shown.minute = Some(*minute);
         if let Some(dirs) = minutes.get(minute) {
@@ -127,7 +130,9 @@ impl Show<'_> {
                 self.warn(&error);
             }
         }
-        self.copies(copies);
+        if let Some(first) = copies.first() {
+            self.copies(first.name().minute, copies);
+        }
         for run in live {
             self.live(run);
         }
@@ -158,7 +163,7 @@ impl Show<'_> {
                 continue;
             }
             if let Err(error) = self.object(&mut view, &object)
-                && !view.is_settled_now(self.data, number)
+                && !view.is_delivered_now(self.data, number)
             {
                 self.warn(&error);
             }
@@ -176,6 +181,7 @@ impl Show<'_> {
         view.index.lines(object.index, |line| {
             match lines.next() {
                 Ok(Some(payload)) => self.hand_out(ShownEvent {
+                    minute: view.name.minute,
                     id: line.id,
                     event: line.name.as_ref(),
                     destination: &object.destination,
@@ -187,15 +193,13 @@ impl Show<'_> {
             failure.is_none() && !self.done
         })?;
         match failure {
-            Some(what) => {
-                Err(Error::damaged(&path, format!("object {}: {what}", object.key)))
-            }
+            Some(what) => Err(Error::damaged(&path, format!("object {}: {what}", object.key))),
             None => Ok(()),
         }
     }
 
     /// Runs that nobody writes, in the order in which the seal would put them.
-    fn copies(&mut self, runs: Vec<RunReader>) {
+    fn copies(&mut self, minute: Minute, runs: Vec<RunReader>) {
         let names: Vec<RunName> = runs.iter().map(RunReader::name).collect();
         let reader = MinuteReader::new(runs);
         let text = |run: usize| names.get(run).map(RunName::to_string).unwrap_or_default();
@@ -218,8 +222,10 @@ impl Show<'_> {
                     Ok(record) => {
                         for event in record.iter() {
                             match event {
-                                Ok(event) => self.event(&destination, &event),
-                                Err(damage) => self.damaged(&record.first_id().to_string(), &damage),
+                                Ok(event) => self.event(minute, &destination, &event),
+                                Err(damage) => {
+                                    self.damaged(&record.first_id().run().to_string(), &damage);
+                                }
                             }
                         }
                     }
@@ -230,7 +236,9 @@ impl Show<'_> {
     }
 
     fn live(&mut self, name: RunName) {
-        let wanted = Wanted { payload: true, ..Wanted::default() };
+        let all = self.query.destinations == Destinations::default();
+        let limit = self.query.limit.filter(|_| all).map(|limit| limit as u64);
+        let wanted = Wanted { payload: true, limit, ..Wanted::default() };
         let mut sink = Sink { show: self, name };
         match read_run(sink.show.data, name, &wanted, &mut sink) {
             Ok(Whereabouts::Read | Whereabouts::Gone) => {}
@@ -243,9 +251,9 @@ impl Show<'_> {
         }
     }
 
-    fn event(&mut self, destination: &Destination, event: &EventRef<'_>) {
-        let (name, payload) = (event.event_name(), event.payload);
-        self.hand_out(ShownEvent { id: event.id, event: name.as_ref(), destination, payload });
+    fn event(&mut self, minute: Minute, destination: &Destination, event: &EventRef<'_>) {
+        let (id, name, payload) = (event.id, event.event_name(), event.payload);
+        self.hand_out(ShownEvent { minute, id, event: name.as_ref(), destination, payload });
     }
 
     fn damaged(&mut self, what: &str, damage: &Damage) {
@@ -260,7 +268,7 @@ struct Sink<'s, 't> {
 
 impl RunSink for Sink<'_, '_> {
     fn event(&mut self, destination: &Destination, event: &EventRef<'_>) {
-        self.show.event(destination, event);
+        self.show.event(self.name.minute, destination, event);
     }
 
     fn wants(&mut self, destination: &Destination) -> bool {

@@ -24,7 +24,7 @@ pub(crate) struct Line {
     pub(crate) id: EventId,
     pub(crate) name: Option<EventName>,
     /// Its number in the object, from 1.
-    pub(crate) line: Option<u64>,
+    pub(crate) number: Option<u64>,
     pub(crate) place: Arc<Place>,
 }
 
@@ -37,7 +37,7 @@ impl Line {
             prefix: self.place.destination.prefix().clone(),
             state: self.place.state,
             key: self.place.key.clone(),
-            line: self.line,
+            line: self.number,
             error: self.place.error.clone(),
         }
     }
@@ -84,7 +84,7 @@ impl Window {
         &mut self,
         id: EventId,
         name: Option<&str>,
-        line: Option<u64>,
+        number: Option<u64>,
         place: &Arc<Place>,
     ) {
         if self.is_beyond(id, id) {
@@ -96,7 +96,7 @@ impl Window {
             return;
         }
         let name = name.and_then(|name| EventName::new(name).ok());
-        side.insert(id, Line { id, name, line, place: Arc::clone(place) });
+        side.insert(id, Line { id, name, number, place: Arc::clone(place) });
         if side.len() > self.capacity {
             if is_before {
                 self.cut = true;

@@ -1,0 +1,153 @@
+//! Reading a sealed part back: every frame of its files, and the bytes of every object that is not
+//! in S3 yet.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use model::EventId;
+
+use crate::deliveries::{Outcome, end_of_deliveries, read_deliveries};
+use crate::error::{Error, Result};
+use crate::inspect::part::{PartView, Shelf, follow};
+use crate::inspect::segment;
+use crate::inspect::verify::Verify;
+use crate::layout::{
+    DELIVERIES_FILE, DataDir, INDEX_FILE, PartName, RunName, SEGMENTS_FILE, Stage,
+};
+use crate::manifest::{ManifestReader, SealedObject, SealedRun};
+
+/// A frame's length and checksum.
+const FRAME_HEAD_BYTES: u64 = 12;
+
+/// Verifies one part, wherever it is by now.
+pub(crate) fn verify(verify: &mut Verify<'_>, name: PartName) {
+    let view = match PartView::open(verify.data, name) {
+        Ok(Some(view)) => view,
+        Ok(None) => return,
+        Err(error) => return verify.failed(error, 0),
+    };
+    verify.report.checked.parts += 1;
+    if let Err(error) = journal(verify.data, name) {
+        verify.failed(error, 0);
+    }
+    if let Err(error) = objects(verify, view) {
+        verify.failed(error, 0);
+    }
+}
+
+fn objects(verify: &mut Verify<'_>, mut view: PartView) -> Result<()> {
+    let mut end_of_segments = 0;
+    while let Some((number, object)) = view.manifest.next_object()? {
+        end_of_segments = end_of_segments.max(object.offset + object.length);
+        // A damaged index loses no event: the lines are in the object.
+        if let Err(error) = index(&mut view, &object) {
+            verify.failed(error, 0);
+        }
+        verify.report.checked.lines += object.events;
+        if !view.is_delivered(number) {
+            bytes(verify, &view, number, &object)?;
+        }
+    }
+    let path = view.dir.join(SEGMENTS_FILE);
+    let manifest = view.manifest.end()?;
+    if end_of_segments > manifest.segments_bytes {
+        return Err(Error::damaged(&path, "is shorter than the objects of its manifest"));
+    }
+    Ok(())
+}
+
+/// The ids of an object: as many as it has lines, from its first to its last.
+fn index(view: &mut PartView, object: &SealedObject) -> Result<()> {
+    let (mut lines, mut first, mut last) = (0, None, None::<EventId>);
+    view.index.lines(object.index, |line| {
+        lines += 1;
+        first.get_or_insert(line.id);
+        last = Some(line.id);
+        true
+    })?;
+    if (lines, first, last) == (object.events, Some(object.first), Some(object.last)) {
+        Ok(())
+    } else {
+        let what = format!("does not have the ids of object {}", object.key);
+        Err(Error::damaged(&view.dir.join(INDEX_FILE), what))
+    }
+}
+
+/// The sealed bytes of an object that is not in S3.
+fn bytes(
+    verify: &mut Verify<'_>,
+    view: &PartView,
+    number: u32,
+    object: &SealedObject,
+) -> Result<()> {
+    let path = view.dir.join(SEGMENTS_FILE);
+    let what = match &view.segments {
+        None => Some("is missing"),
+        Some(file) => {
+            segment::check(file, object, |bytes| verify.done(bytes)).map_err(Error::io(&path))?
+        }
+    };
+    verify.report.checked.objects += 1;
+    // Delivered in the meantime, its bytes may have been given back.
+    if let Some(what) = what
+        && !view.is_delivered_now(verify.data, number)
+    {
+        verify.damaged(&path, format!("object {}: {what}", object.key), object.events);
+    }
+    Ok(())
+}
+
+/// The journal: no frame is changed. A torn end is what a crash leaves, and no damage, until the
+/// part has its receipts.
+fn journal(data: &DataDir, name: PartName) -> Result<()> {
+    follow(data, name, |shelf, dir| {
+        let path = dir.join(DELIVERIES_FILE);
+        let Some(end) = end_of_deliveries(&dir)? else { return Ok(()) };
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        let length = file.metadata().map_err(Error::io(&path))?.len();
+        let left = length.saturating_sub(end);
+        if left == 0 {
+            return Ok(());
+        }
+        let mut frame = [0; 4];
+        file.seek(SeekFrom::Start(end))
+            .and_then(|_| file.read(&mut frame))
+            .map_err(Error::io(&path))?;
+        let body = u64::from(u32::from_le_bytes(frame));
+        let is_torn = left < FRAME_HEAD_BYTES || left - FRAME_HEAD_BYTES < body;
+        // A flusher that is writing right now has ended the frame when one looks again.
+        let has_grown = fs::metadata(&path).is_ok_and(|metadata| metadata.len() != length)
+            || end_of_deliveries(&dir)? != Some(end);
+        if (is_torn && shelf != Shelf::Stage(Stage::Receipts)) || has_grown {
+            return Ok(());
+        }
+        Err(Error::damaged(&path, format!("{left} bytes at its end cannot be read")))
+    })
+    .map(|_| ())
+}
+
+/// How many events of the part in `dir` are in objects that are not in S3, as far as that can be
+/// read.
+pub(crate) fn undelivered(dir: &Path) -> u64 {
+    let outcomes = read_deliveries(dir).unwrap_or_default();
+    let Ok(mut manifest) = ManifestReader::open(dir) else { return 0 };
+    let mut events = 0;
+    while let Ok(Some((number, object))) = manifest.next_object() {
+        if !matches!(outcomes.get(&number), Some(Outcome::Delivered(_))) {
+            events += object.events;
+        }
+    }
+    events
+}
+
+/// What became of a run in the seal of a part, if it is in it.
+pub(crate) fn sealed_run(data: &DataDir, part: PartName, run: RunName) -> Option<SealedRun> {
+    let found = follow(data, part, |_, dir| {
+        let manifest = ManifestReader::open(&dir)?;
+        let number = manifest.head().runs.iter().position(|known| *known == run.run);
+        Ok((number, manifest.end()?))
+    });
+    let (number, end) = found.ok().flatten()?;
+    end.runs.into_iter().nth(number?)
+}

@@ -1,0 +1,116 @@
+//! Reading a run back: every record, no gaps, as much as its closing record says.
+
+use model::Destination;
+
+use crate::inspect::run::{Approach, RunSink, Wanted, approach, read_run};
+use crate::inspect::verify::Verify;
+use crate::layout::RunName;
+use crate::reader::{Damage, EventRef, RunReader};
+use crate::usage::bytes_on_disk;
+
+/// Verifies one run. One that has become a part meanwhile is left to that.
+pub(crate) fn verify(verify: &mut Verify<'_>, name: RunName) {
+    let dir = verify.data.run_dir(name);
+    let bytes = bytes_on_disk(&dir);
+    match approach(verify.data, name) {
+        Ok(Approach::Copy(reader)) => {
+            verify.report.checked.runs += 1;
+            copy(verify, &reader);
+        }
+        Ok(Approach::Live) => {
+            verify.report.checked.runs += 1;
+            live(verify, name);
+        }
+        Ok(Approach::Sealed(_) | Approach::Gone) => {}
+        Err(error) => verify.failed(error, 0),
+    }
+    verify.done(bytes);
+}
+
+/// What was read of a run.
+#[derive(Debug, Default)]
+struct Tally {
+    destinations: u32,
+    events: u64,
+    missing: u64,
+    damage: Option<String>,
+}
+
+impl Tally {
+    fn damage(&mut self, damage: Damage) {
+        self.missing += damage.missing;
+        self.damage.get_or_insert(damage.what);
+    }
+}
+
+fn copy(verify: &mut Verify<'_>, reader: &RunReader) {
+    let mut tally = Tally::default();
+    for destination in reader.destinations() {
+        match destination {
+            Ok((id, _)) => {
+                tally.destinations += 1;
+                for record in reader.records(id) {
+                    match record {
+                        Ok(record) => {
+                            for event in record.iter() {
+                                match event {
+                                    Ok(_) => tally.events += 1,
+                                    Err(damage) => tally.damage(damage),
+                                }
+                            }
+                        }
+                        Err(damage) => tally.damage(damage),
+                    }
+                }
+            }
+            Err(damage) => tally.damage(damage),
+        }
+    }
+    let end = reader.end().unwrap_or_else(|damage| {
+        tally.damage(damage);
+        0
+    });
+    verify.report.checked.events += tally.events;
+    let dir = verify.data.run_dir(reader.name());
+    // Without a closing record, positions still have no gaps up to the last that there is.
+    let expected = reader.closed().map_or(end, |closed| closed.events);
+    let missing = expected.saturating_sub(tally.events).max(tally.missing);
+    let destinations = reader.closed().map_or(tally.destinations, |closed| closed.destinations);
+    if let Some(what) = tally.damage {
+        verify.damaged(&dir, what, missing);
+    } else if missing > 0 {
+        let what = format!("{missing} of {expected} events are missing");
+        verify.damaged(&dir, what, missing);
+    } else if tally.events > expected || destinations != tally.destinations {
+        verify.damaged(&dir, "holds something else than its closing record says", 0);
+    }
+}
+
+fn live(verify: &mut Verify<'_>, name: RunName) {
+    let mut count = Count::default();
+    if let Err(error) = read_run(verify.data, name, &Wanted::default(), &mut count) {
+        verify.failed(error, 0);
+    }
+    verify.report.checked.events += count.events;
+    if let Some(damage) = count.damage {
+        let dir = verify.data.run_dir(name);
+        verify.damaged(&dir, damage.what, damage.missing);
+    }
+}
+
+/// Counts what ingest tells of its open minute.
+#[derive(Debug, Default)]
+struct Count {
+    events: u64,
+    damage: Option<Damage>,
+}
+
+impl RunSink for Count {
+    fn event(&mut self, _destination: &Destination, _event: &EventRef<'_>) {
+        self.events += 1;
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        self.damage.get_or_insert(damage);
+    }
+}

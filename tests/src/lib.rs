@@ -1,1 +1,31 @@
-//! .
+//! The harness of the end-to-end tests: the real binary as real processes on real files, a server
+//! that speaks S3's protocol and can be broken by script, clients, and a ledger of what was
+//! acknowledged to judge by what stands in S3 at the end.
+//!
+//! A test that fails panics; so does whatever is written here when something is not as it must be.
+//! No test waits for a wall-clock minute, and none asserts on a duration: every wait is a poll
+//! ([`until`]) that gives up after a time that is far beyond what it takes.
+
+#![allow(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
+
+mod binary;
+mod client;
+mod ledger;
+mod objects;
+mod output;
+mod poll;
+mod random;
+mod s3;
+mod service;
+mod site;
+
+pub use binary::binary;
+pub use client::{Answer, Client, encoded};
+pub use ledger::{Ledger, Sent};
+pub use objects::{Object, Objects, minute_of, time_of};
+pub use output::{Output, run};
+pub use poll::{PATIENCE, until, wait_for};
+pub use random::Random;
+pub use s3::{Fault, Rule, RuleId, S3Server, Seen};
+pub use service::Service;
+pub use site::{Kind, Setup, Site};

@@ -1,1 +1,28 @@
-//! .
+//! What people see of the log, and the two things they can tell the services to do.
+//!
+//! Every report is a table for people or, on demand, one JSON document for programs. Reports need
+//! no service to run or to stop, take a data directory that is not there yet for an empty one, and
+//! write nothing into it. [`retry`] and [`drain`] ask the flusher that runs; where none does, they
+//! hand the work to one that their caller starts.
+
+mod drain;
+mod error;
+mod events;
+mod human;
+mod minutes;
+mod receipts;
+mod retry;
+mod screen;
+mod show;
+mod table;
+mod verify;
+
+pub use drain::drain;
+pub use error::{Error, Result};
+pub use events::events;
+pub use minutes::minutes;
+pub use receipts::receipts;
+pub use retry::retry;
+pub use screen::Screen;
+pub use show::show;
+pub use verify::verify;

@@ -20,6 +20,7 @@ mod batch;
 mod closing;
 mod codec;
 mod control;
+mod database;
 mod deliveries;
 pub mod durable;
 mod error;

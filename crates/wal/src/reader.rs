@@ -1,20 +1,20 @@
 //! Reading a run's log of one minute back: by destination, then by position.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, fs, io, thread};
+use std::{fs, io, thread};
 
 use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
 use crate::closing::Closed;
 use crate::codec;
+use crate::database::{Database, Held, Scan};
 use crate::error::{Error, Result};
 use crate::layout::{DataDir, LOCK_FILE, RunName};
 use crate::lock::Lock;
 use crate::record::{self, DestKey, Key, RecordHead};
-use crate::run::{DB_FILE, OpenRun, open_database};
+use crate::run::{DB_FILE, OpenRun};
 
 /// How long a reader waits for the flusher to let go of a run that it wants to copy.
 const COPY_PATIENCE: Duration = Duration::from_secs(5);
@@ -28,21 +28,12 @@ pub struct Damage {
     pub what: String,
 }
 
-/// What keeps the database there while it is read.
-#[derive(Debug)]
-enum Held {
-    Run { _db: sled::Db, _lock: Lock },
-    Copy { _db: sled::Db, _dir: tempfile::TempDir },
-    Live { _run: Arc<OpenRun> },
-}
-
-/// Reads one run. The fields drop in their order: the database, then what holds it.
+/// Reads one run.
 #[derive(Debug)]
 pub struct RunReader {
-    tree: sled::Tree,
+    database: Arc<Database>,
     name: RunName,
     closed: Option<Closed>,
-    _held: Held,
 }
 
 impl RunReader {
@@ -52,8 +43,8 @@ impl RunReader {
         let dir = data.run_dir(name);
         let lock = Lock::existing(&dir.join(LOCK_FILE))?;
         let closed = Closed::read(&dir)?;
-        let db = recover(&dir)?;
-        Ok(Self { tree: (*db).clone(), name, closed, _held: Held::Run { _db: db, _lock: lock } })
+        let database = Arc::new(Database::open(dir, Held::Run { _lock: lock })?);
+        Ok(Self { database, name, closed })
     }
 
     /// Opens a copy of a run for `admin`: opening a database writes to it, and this one may be
@@ -64,14 +55,15 @@ impl RunReader {
         let closed = Closed::read(&dir)?;
         let copy = copy_database(&dir)?;
         drop(lock);
-        let db = recover(copy.path())?;
-        Ok(Self { tree: (*db).clone(), name, closed, _held: Held::Copy { _db: db, _dir: copy } })
+        let of = copy.path().to_owned();
+        let database = Arc::new(Database::open(of, Held::Copy { _dir: copy })?);
+        Ok(Self { database, name, closed })
     }
 
     /// Reads a run that this process writes: what is in it so far.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
-        let (tree, name) = ((**run.db()).clone(), run.name());
-        Self { tree, name, closed: None, _held: Held::Live { _run: run } }
+        let name = run.name();
+        Self { database: Arc::new(Database::live(run)), name, closed: None }
     }
 
     /// Which run it is.
@@ -88,7 +80,7 @@ impl RunReader {
     pub fn destinations(
         &self,
     ) -> impl Iterator<Item = Result<(DestinationId, Destination), Damage>> {
-        Guarded::new(self.tree.scan_prefix(record::DEFINITIONS_PREFIX)).map(|entry| {
+        Scan::new(&self.database, &record::DEFINITIONS_PREFIX).map(|entry| {
             let (key, value) = entry?;
             let destination = record::decode_definition(&key, &value).map_err(|error| Damage {
                 missing: 0,
@@ -100,14 +92,14 @@ impl RunReader {
 
     /// The events of a destination in their order, record by record.
     pub fn records(&self, destination: DestinationId) -> Records {
-        let entries = Guarded::new(self.tree.scan_prefix(destination.0.events_prefix()));
+        let entries = Scan::new(&self.database, &destination.0.events_prefix());
         Records { entries, run: self.name.run, read: 0, failed: false }
     }
 
     /// Looks through all keys of events: how many records, and the position after the last event.
     pub fn end(&self) -> Result<u64, Damage> {
         let mut end = 0;
-        for entry in Guarded::new(self.tree.scan_prefix(record::EVENTS_PREFIX)) {
+        for entry in Scan::new(&self.database, &record::EVENTS_PREFIX) {
             let (key, value) = entry?;
             let Some(Key::Events { first, .. }) = Key::parse(&key) else { continue };
             let events = record::decode_events(&key, &value).map_or(1, |(head, _)| head.events);
@@ -196,7 +188,7 @@ impl Record {
 /// read all the same.
 #[derive(Debug)]
 pub struct Records {
-    entries: Guarded,
+    entries: Scan,
     run: RunId,
     /// How many events of the destination were read or reported missing.
     read: u32,
@@ -277,67 +269,6 @@ impl Records {
             }
         }
         Ok(bytes)
-    }
-}
-
-/// sled's iterator with its panics turned into damage: a database that is not what sled wrote can
-/// make it panic.
-struct Guarded {
-    inner: sled::Iter,
-    put_back: Option<(sled::IVec, sled::IVec)>,
-}
-
-impl fmt::Debug for Guarded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guarded").finish_non_exhaustive()
-    }
-}
-
-impl Guarded {
-    fn new(inner: sled::Iter) -> Self {
-        Self { inner, put_back: None }
-    }
-
-    fn put_back(&mut self, entry: (sled::IVec, sled::IVec)) {
-        self.put_back = Some(entry);
-    }
-}
-
-impl Iterator for Guarded {
-    type Item = Result<(sled::IVec, sled::IVec), Damage>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(entry) = self.put_back.take() {
-            return Some(Ok(entry));
-        }
-        match catch_unwind(AssertUnwindSafe(|| self.inner.next())) {
-            Ok(Some(Ok(entry))) => Some(Ok(entry)),
-            Ok(Some(Err(error))) => Some(Err(unreadable(&error.to_string()))),
-            Ok(None) => None,
-            Err(_) => Some(Err(unreadable("it panicked"))),
-        }
-    }
-}
-
-fn unreadable(why: &str) -> Damage {
-    Damage { missing: 0, what: format!("sled cannot read on: {why}") }
-}
-
-/// Opens a database that nobody else has open.
-fn recover(dir: &Path) -> Result<sled::Db> {
-    // A process that was killed while it opened the database can leave this file, and sled then
-    // refuses to open it. Nobody has the lock but us.
-    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
-        let path = entry.map_err(Error::io(dir))?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(&path).map_err(Error::io(&path))?;
-        }
-    }
-    match catch_unwind(AssertUnwindSafe(|| open_database(dir))) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(Error::Database { message, .. })) => Err(Error::damaged(dir, message)),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::damaged(dir, "sled panics when it opens it")),
     }
 }
 

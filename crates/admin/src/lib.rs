@@ -8,9 +8,15 @@
 mod drain;
 mod error;
 mod events;
+#[cfg(test)]
+mod fixture;
 mod human;
 mod minutes;
 mod receipts;
+#[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
+mod report_tests;
 mod retry;
 mod screen;
 mod show;

@@ -13,8 +13,12 @@ macro_rules! fault_point {
 
 pub(crate) use fault_point;
 
-/// Reads the points from the environment.
+/// Reads the points from the environment, once in a process: a second scenario would wait for the
+/// end of the first.
 pub(crate) fn install() {
     #[cfg(feature = "fault-points")]
-    std::mem::forget(fail::FailScenario::setup());
+    {
+        static INSTALLED: std::sync::Once = std::sync::Once::new();
+        INSTALLED.call_once(|| std::mem::forget(fail::FailScenario::setup()));
+    }
 }

@@ -16,6 +16,7 @@ use wal::{
 };
 
 use crate::faults::fault_point;
+use crate::sealer::is_held;
 use crate::segment::SegmentWriter;
 
 /// What came of an attempt to seal a minute.
@@ -134,7 +135,8 @@ fn open_runs(data: &DataDir, order: &SealOrder) -> wal::Result<Option<Vec<RunRea
         }
         match RunReader::open(data, run) {
             Ok(reader) => readers.push(reader),
-            Err(wal::Error::Busy { .. }) if order.leave_held => {}
+            // A reader lets go of it soon; only a writer is left behind.
+            Err(wal::Error::Busy { .. }) if order.leave_held && is_held(&data.run_dir(run)) => {}
             Err(wal::Error::Busy { .. }) => return Ok(None),
             Err(error) if error.is_not_found() || matches!(error, wal::Error::Damaged { .. }) => {
                 tracing::error!(run = %run, %error, "a run cannot be opened");

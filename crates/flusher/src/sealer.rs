@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::Path;
 
 use model::{Clock, Minute};
 use tokio_util::sync::CancellationToken;
@@ -144,7 +145,8 @@ pub(crate) fn remove_unfinished_seals(data: &DataDir) -> wal::Result<()> {
     Ok(())
 }
 
-/// Whether a living process holds a run.
-fn is_held(run_dir: &std::path::Path) -> bool {
-    matches!(Lock::existing(&run_dir.join("lock")), Err(wal::Error::Busy { .. }))
+/// Whether a living process may still write to a run. One that only reads it, so as to copy it,
+/// holds its lock together with others.
+pub(crate) fn is_held(run_dir: &Path) -> bool {
+    matches!(Lock::shared(&run_dir.join("lock")), Err(wal::Error::Busy { .. }))
 }

@@ -262,6 +262,23 @@ async fn g4_a_run_that_turns_up_late_goes_into_a_further_part() {
 }
 
 #[tokio::test]
+async fn g4_a_reader_of_a_run_makes_no_further_part() {
+    let bench = Bench::new();
+    bench.accept(&["a"]).await;
+    let data = bench.data();
+    let run = data.runs().unwrap()[0];
+    bench.accept(&["b"]).await;
+    bench.clock.advance(Duration::from_secs(600));
+    let reader = wal::Lock::shared(&data.run_dir(run).join("lock")).unwrap();
+    assert_eq!(bench.once().await, Drained::No);
+    assert!(bench.delivered().is_empty());
+    drop(reader);
+    assert_eq!(bench.once().await, Drained::Yes);
+    assert_eq!(bench.delivered(), Bench::expected(&["a", "b"]));
+    assert_eq!(data.parts(Stage::Receipts).unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn runs_of_one_minute_meet_in_one_object() {
     let bench = Bench::new();
     for _ in 0..5 {

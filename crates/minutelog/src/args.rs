@@ -78,7 +78,7 @@ the one object read back from S3 and compared with what was sent. Exit 0 only if
     #[command(
         long_about = "Run an embedded S3 server, ingest and flusher on this machine until Ctrl-C. Data is kept in \
 ./minutelog-dev, or where --data-dir says. Everything listens on loopback only.",
-        after_help = "Example:\n  minutelog dev\n  minutelog dev --data-dir /tmp/try --interval 10s"
+        after_help = "Example:\n  minutelog dev\n  minutelog dev --data-dir ./try --interval 10s"
     )]
     Dev(DevArgs),
     /// The ingest service: takes events over HTTP into the log

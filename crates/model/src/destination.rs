@@ -107,9 +107,6 @@ pub struct Prefix(Box<str>);
 impl Prefix {
     /// Checks a prefix. One slash at its end makes no difference and is taken off.
     pub fn new(text: &str) -> Result<Self, DestinationError> {
-        if text.len() > MAX_PREFIX_BYTES {
-            return Err(DestinationError::PrefixLength(text.len()));
-        }
         if text.chars().any(char::is_control) {
             return Err(DestinationError::PrefixControl);
         }
@@ -117,6 +114,9 @@ impl Prefix {
             return Err(DestinationError::PrefixLeadingSlash);
         }
         let text = text.strip_suffix('/').unwrap_or(text);
+        if text.len() > MAX_PREFIX_BYTES {
+            return Err(DestinationError::PrefixLength(text.len()));
+        }
         if text.is_empty() {
             return Ok(Self::default());
         }
@@ -271,6 +271,7 @@ mod tests {
             assert_eq!(Prefix::new(bad), Err(why), "{bad:?}");
         }
         assert!(Prefix::new(&"p".repeat(512)).is_ok());
+        assert!(Prefix::new(&format!("{}/", "p".repeat(512))).is_ok());
         assert!(Prefix::new("Ünïcode ☃/…").is_ok());
     }
 

@@ -137,6 +137,8 @@ mod tests {
         let key = ObjectKey::new(&Prefix::new("test/").unwrap(), time, &id);
         assert_eq!(key.as_str(), SEED);
         assert_eq!(SEED.parse::<ObjectKey>(), Ok(key));
+        let longest = ObjectKey::new(&Prefix::new(&"p".repeat(512)).unwrap(), time, &id);
+        assert_eq!(longest.as_str().parse::<ObjectKey>(), Ok(longest));
         let top = ObjectKey::new(&Prefix::default(), time, &id);
         assert_eq!(top.as_str(), SEED.strip_prefix("test/").unwrap());
         assert_eq!(top.as_str().parse::<ObjectKey>(), Ok(top));

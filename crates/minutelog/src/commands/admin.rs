@@ -13,6 +13,7 @@ use crate::args::Global;
 use crate::args::admin::{
     AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ShowArgs,
 };
+use crate::args::time::MinuteStart;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::output;
@@ -56,7 +57,7 @@ fn report(
         AdminCommand::Events(args) => admin::events(&inspector, &events(args), screen)?,
         AdminCommand::Receipts(args) => admin::receipts(&inspector, &receipts(args), screen)?,
         AdminCommand::Verify(args) => {
-            admin::verify(&inspector, args.minute.map(|minute| minute.time()), screen)?;
+            admin::verify(&inspector, args.minute.map(MinuteStart::time), screen)?;
         }
         AdminCommand::Retry(args) => retry(config, args, screen)?,
         AdminCommand::Drain(args) => drain(config, &args, screen)?,

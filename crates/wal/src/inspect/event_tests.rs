@@ -223,3 +223,28 @@ fn nothing_is_missed_while_directories_move() {
     });
     assert!(fixture.events(100).iter().all(|row| row.dest.delivered == 1));
 }
+
+/// More lines than are kept at first: no row is torn, and none is skipped.
+#[test]
+fn rows_of_many_deliveries_are_whole_however_many_are_wanted() {
+    let fixture = Fixture::new();
+    let ingest = fixture.ingest();
+    let names: Vec<String> = (0..36_000).map(|number| format!("n{number}")).collect();
+    for names in names.chunks(3_000) {
+        let prefixes = ["a", "b", "c"];
+        let events: Vec<_> =
+            names.iter().flat_map(|name| prefixes.map(|prefix| (prefix, &**name, "1"))).collect();
+        fixture.append(&ingest, &events);
+    }
+    let minute = fixture.minute();
+    fixture.close(ingest);
+    fixture.deliver(minute);
+    for limit in [5, 30_000, 40_000] {
+        let rows = fixture.events(limit);
+        assert_eq!(rows.len(), limit.min(names.len()));
+        for (row, name) in rows.iter().zip(names.iter().rev()) {
+            assert_eq!(row.event.as_ref().map(EventName::as_str), Some(&**name));
+            assert_eq!((row.dest.delivered, row.dest.total), (3, 3), "{name}");
+        }
+    }
+}

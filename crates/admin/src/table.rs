@@ -1,0 +1,136 @@
+//! Tables: columns two spaces apart, numbers to the right, a key is never broken in two.
+
+use std::io;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use wal::DeliveryState;
+use wal::inspect::MinuteState;
+
+use crate::screen::Screen;
+
+/// A column: its heading, and whether numbers stand in it.
+pub(crate) type Column = (&'static str, Align);
+
+/// Where the text of a column stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// What a text in a table means, as far as a colour tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Plain,
+    Good,
+    Waiting,
+    Bad,
+}
+
+impl From<DeliveryState> for Mood {
+    fn from(state: DeliveryState) -> Self {
+        match state {
+            DeliveryState::Logged | DeliveryState::Sealed => Self::Plain,
+            DeliveryState::Delivered => Self::Good,
+            DeliveryState::Parked => Self::Waiting,
+            DeliveryState::Quarantined => Self::Bad,
+        }
+    }
+}
+
+impl From<MinuteState> for Mood {
+    fn from(state: MinuteState) -> Self {
+        match state {
+            MinuteState::Open | MinuteState::Finished | MinuteState::Sealed => Self::Plain,
+            MinuteState::Parked => Self::Waiting,
+            MinuteState::Quarantined => Self::Bad,
+        }
+    }
+}
+
+/// A table that is being filled.
+#[derive(Debug)]
+pub(crate) struct Report {
+    table: Table,
+    columns: Vec<Align>,
+}
+
+impl Report {
+    /// A table with these columns and no rows.
+    pub(crate) fn new(columns: &[Column], colour: bool) -> Self {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let heading = |(text, align): &Column| {
+            aligned(Cell::new(text).add_attribute(Attribute::Bold), *align)
+        };
+        table.set_header(columns.iter().map(heading));
+        Self { table, columns: columns.iter().map(|(_, align)| *align).collect() }
+    }
+
+    /// Adds a row with a text for each column.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [(String, Mood); N]) {
+        let cells = cells.into_iter().zip(&self.columns).map(|((text, mood), align)| {
+            let cell = aligned(Cell::new_owned(text), *align);
+            match mood {
+                Mood::Plain => cell,
+                Mood::Good => cell.fg(Color::Green),
+                Mood::Waiting => cell.fg(Color::Yellow),
+                Mood::Bad => cell.fg(Color::Red),
+            }
+        });
+        self.table.add_row(cells);
+    }
+
+    /// Prints the table.
+    pub(crate) fn print(mut self, screen: &mut Screen<'_>) -> io::Result<()> {
+        for column in self.table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        screen.line(self.table.trim_fmt())
+    }
+}
+
+fn aligned(cell: Cell, align: Align) -> Cell {
+    match align {
+        Align::Left => cell,
+        Align::Right => cell.set_alignment(CellAlignment::Right),
+    }
+}
+
+/// A text without a colour.
+pub(crate) fn plain(text: impl Into<String>) -> (String, Mood) {
+    (text.into(), Mood::Plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(colour: bool) -> String {
+        let mut report = Report::new(&[("NAME", Align::Left), ("COUNT", Align::Right)], colour);
+        report.row([plain("a"), ("12345678".to_owned(), Mood::Bad)]);
+        report.row([plain("long name"), plain("1")]);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut screen =
+            Screen { out: &mut out, err: &mut err, json: false, colour, moving: false };
+        report.print(&mut screen).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right_and_lines_end_without_spaces() {
+        let expected = "NAME          COUNT\na          12345678\nlong name         1\n";
+        assert_eq!(print(false), expected);
+    }
+
+    #[test]
+    fn colours_are_there_on_demand_only() {
+        assert!(print(true).contains('\u{1b}'));
+    }
+}

@@ -6,7 +6,11 @@
 //! No test waits for a wall-clock minute, and none asserts on a duration: every wait is a poll
 //! ([`until`]) that gives up after a time that is far beyond what it takes.
 
-#![allow(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    reason = "a harness panics: that is how a test fails, and it says where"
+)]
 
 mod binary;
 mod client;

@@ -1,0 +1,27 @@
+//! Waiting: always for something to be so, never for time to pass.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything is waited for. It takes this long only where it will never come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to wait between two looks.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+
+/// Asks until there is an answer. `what` says what is waited for, for whoever reads the failure.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Waits until something is so.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    until(what, || is_so().then_some(()));
+}

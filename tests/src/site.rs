@@ -1,0 +1,226 @@
+//! One machine with minutelog on it: a data directory, a configuration, a store to deliver to.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::binary::binary;
+use crate::client::Client;
+use crate::objects::Objects;
+use crate::output::{Output, run};
+use crate::poll::{until, wait_for};
+use crate::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+use crate::service::{Service, free_address};
+
+/// A port that was free can be taken by the time that it is used.
+const PORT_TRIES: usize = 5;
+
+/// `EX_UNAVAILABLE` of `sysexits.h`: what a service ends with that can't listen.
+const UNAVAILABLE: i32 = 69;
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `minutelog ingest`.
+    Ingest,
+    /// `minutelog flusher`.
+    Flusher,
+}
+
+impl Kind {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Flusher => "flusher",
+        }
+    }
+}
+
+/// What differs from one test to another.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The length of a minute.
+    pub interval: &'static str,
+    /// The buckets that there are.
+    pub buckets: Vec<&'static str>,
+    /// Further lines of `[log]`.
+    pub log: String,
+    /// All lines of `[ingest]` but the addresses.
+    pub ingest: String,
+    /// All lines of `[flusher]` but the address.
+    pub flusher: String,
+    /// What follows.
+    pub rest: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            interval: "1s",
+            buckets: vec!["my-bucket"],
+            log: String::new(),
+            ingest: "auth = \"none\"\n".to_owned(),
+            flusher: String::new(),
+            rest: String::new(),
+        }
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Site {
+    dir: TempDir,
+    started: AtomicU32,
+    /// Where it delivers to.
+    pub s3: S3Server,
+}
+
+impl Site {
+    /// A machine with minutes of 1 s and one bucket, `my-bucket`.
+    pub fn new() -> Self {
+        Self::with(&Setup::default())
+    }
+
+    /// A machine.
+    pub fn with(setup: &Setup) -> Self {
+        let dir = TempDir::with_prefix("minutelog-test-").expect("a temporary directory");
+        let s3 = S3Server::start(&setup.buckets);
+        let Setup { interval, log, ingest, flusher, rest, .. } = setup;
+        let (data, url) = (dir.path().join("data"), s3.url());
+        let text = format!(
+            "data_dir = \"{}\"\n[log]\ninterval = \"{interval}\"\n{log}\n[ingest]\n{ingest}\n\
+             [flusher]\n{flusher}\n[s3]\nregion = \"us-east-1\"\nendpoint = \"{url}\"\n\
+             path_style = true\n{rest}\n",
+            data.display(),
+        );
+        fs::write(dir.path().join("minutelog.toml"), text).expect("the disk takes it");
+        Self { dir, started: AtomicU32::new(0), s3 }
+    }
+
+    /// Where the log lies.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A command of the binary with this machine's configuration, and nothing of the environment
+    /// of whoever runs the test.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.dir.path().join("minutelog.toml"))
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        run(&mut self.command(args))
+    }
+
+    /// Runs `minutelog admin … --json`.
+    pub fn admin(&self, args: &[&str]) -> Output {
+        self.run(&[&["admin"], args, &["--json"]].concat())
+    }
+
+    /// Runs `minutelog flusher --once`.
+    pub fn flush_once(&self) -> Output {
+        self.run(&["flusher", "--once"])
+    }
+
+    /// The same while nobody listens where S3 should be.
+    pub fn flush_once_without_s3(&self) -> Output {
+        let nobody = format!("http://{}", free_address());
+        run(self.command(&["flusher", "--once"]).env("MINUTELOG__S3__ENDPOINT", nobody))
+    }
+
+    /// Starts ingest and waits until it answers.
+    pub fn ingest(&self) -> Service {
+        self.start(Kind::Ingest, &[])
+    }
+
+    /// Starts the flusher and waits until it answers.
+    pub fn flusher(&self) -> Service {
+        self.start(Kind::Flusher, &[])
+    }
+
+    /// Starts a service with more in its environment, and waits until it answers.
+    pub fn start(&self, kind: Kind, environment: &[(&str, &str)]) -> Service {
+        for _ in 0..PORT_TRIES {
+            let mut service = self.spawn(kind, environment);
+            if service.is_up() {
+                return service;
+            }
+            let code = service.wait().code();
+            let log = service.log();
+            let taken = code == Some(UNAVAILABLE) && log.contains("cannot listen");
+            assert!(taken, "{kind:?} ended with {code:?}: {log}");
+        }
+        panic!("{kind:?} found no free port in {PORT_TRIES} tries");
+    }
+
+    /// Starts a service and waits for nothing: it may be meant to end at once.
+    pub fn spawn(&self, kind: Kind, environment: &[(&str, &str)]) -> Service {
+        let mut command = self.command(&[kind.command(), "--stop-with-parent"]);
+        let (address, ops) = (free_address(), free_address());
+        let set = |command: &mut Command, name: &str, address: SocketAddr| {
+            command.env(name, address.to_string());
+        };
+        match kind {
+            Kind::Ingest => {
+                set(&mut command, "MINUTELOG__INGEST__LISTEN", address);
+                set(&mut command, "MINUTELOG__INGEST__OPS_LISTEN", ops);
+            }
+            Kind::Flusher => set(&mut command, "MINUTELOG__FLUSHER__OPS_LISTEN", ops),
+        }
+        command.envs(environment.iter().copied());
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let log = self.dir.path().join(format!("{number:03}-{}.log", kind.command()));
+        Service::spawn(command, log, address, ops)
+    }
+
+    /// The rows of `admin log --json`.
+    pub fn log_rows(&self) -> Vec<Value> {
+        let document = self.admin(&["log"]).exits(0).json();
+        document["minutes"].as_array().expect("a list of minutes").clone()
+    }
+
+    /// Waits until nothing is left of the log.
+    pub fn wait_until_drained(&self) {
+        let mut last = Vec::new();
+        until("the log to be empty", || {
+            last = self.log_rows();
+            last.is_empty().then_some(())
+        });
+    }
+
+    /// Waits until so many objects stand in S3, and reads all that stand there.
+    pub fn wait_for_objects(&self, count: usize) -> Objects {
+        wait_for(&format!("{count} objects"), || self.s3.stored().len() >= count);
+        Objects::read(&self.s3)
+    }
+
+    /// What became of an event, by its id or its name.
+    pub fn event(&self, client: &Client, id: &str) -> Value {
+        let answer = client.get(&format!("/v1/events/{}", crate::encoded(id)));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,172 @@
+//! What a crash or damage leaves of a run, and what a reader makes of it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+use std::fs;
+use std::sync::Arc;
+
+use model::{Clock, Destination, Interval, ManualClock, Minute, UnixMillis};
+use wal::{
+    AppendError, Appender, Batch, DataDir, Error, Log, LogOptions, LogState, RunName, RunReader,
+};
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(UnixMillis::from_seconds(1_795_342_500)))
+}
+
+fn start(data: &DataDir, clock: Arc<dyn Clock>, max_destinations: u32) -> (Log, Appender) {
+    let data_dir = data.root().to_owned();
+    let interval = Interval::default();
+    let options = LogOptions { data_dir, interval, max_bytes: 1 << 30, max_destinations };
+    Log::start(options, clock, Arc::new(())).unwrap()
+}
+
+fn batch(prefixes: &[&str]) -> Batch {
+    let mut batch = Batch::new();
+    for prefix in prefixes {
+        batch.push(&Destination::parse("bucket", prefix).unwrap(), None, &[b'x'; 10_000]);
+    }
+    batch
+}
+
+/// A closed run of 60 events in 20 commits.
+async fn closed_run() -> (tempfile::TempDir, DataDir, RunName) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let (log, appender) = start(&data, clock(), 100);
+    for _ in 0..20 {
+        appender.append(batch(&["a", "b", "a"])).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let run = data.runs().unwrap()[0];
+    (dir, data, run)
+}
+
+/// How many events are read, and how much damage is met on the way.
+fn read(reader: &RunReader) -> (u64, usize) {
+    let (mut events, mut damages) = (0, 0);
+    for destination in reader.destinations() {
+        let Ok((id, _)) = destination else {
+            damages += 1;
+            continue;
+        };
+        for record in reader.records(id) {
+            match record {
+                Ok(record) => events += record.iter().filter(Result::is_ok).count() as u64,
+                Err(_) => damages += 1,
+            }
+        }
+    }
+    (events, damages)
+}
+
+#[tokio::test]
+async fn w2_a_run_that_is_written_is_held_until_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let (log, appender) = start(&data, clock(), 100);
+    appender.append(batch(&["a"])).await.unwrap();
+    let run = data.runs().unwrap()[0];
+    assert!(matches!(RunReader::open(&data, run), Err(Error::Busy { .. })));
+    log.close().await.unwrap();
+    let reader = RunReader::open(&data, run).unwrap();
+    assert_eq!((read(&reader), reader.closed().unwrap().events), ((1, 0), 1));
+}
+
+#[tokio::test]
+async fn a_crash_in_opening_leaves_nothing_that_stops_a_reader() {
+    let (_dir, data, run) = closed_run().await;
+    let run_dir = data.run_dir(run);
+    fs::write(run_dir.join("snap.00000000000000FF.generating"), b"half").unwrap();
+    let reader = RunReader::open(&data, run).unwrap();
+    assert_eq!(read(&reader), (60, 0));
+    drop(reader);
+    // Killed before sled had made its file: there is the lock and nothing else.
+    for entry in fs::read_dir(&run_dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "lock" && path.is_file() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(read(&RunReader::open(&data, run).unwrap()), (0, 0));
+}
+
+#[tokio::test]
+async fn w6_a_short_end_is_noticed_by_the_closing_record() {
+    let (_dir, data, run) = closed_run().await;
+    let db = data.run_dir(run).join("db");
+    for entry in fs::read_dir(data.run_dir(run)).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let bytes = fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    fs::write(&db, &bytes[..used / 2]).unwrap();
+    match RunReader::open(&data, run) {
+        Ok(reader) => {
+            let (events, _) = read(&reader);
+            assert!(events < 60, "{events}");
+            assert_eq!(reader.closed().unwrap().events, 60);
+        }
+        Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn w6_a_flipped_byte_in_a_record_costs_that_record_and_is_told() {
+    let (_dir, data, run) = closed_run().await;
+    let reader = RunReader::open(&data, run).unwrap();
+    assert_eq!(read(&reader), (60, 0));
+    drop(reader);
+    let db = data.run_dir(run).join("db");
+    let bytes = fs::read(&db).unwrap();
+    // In the middle of each long run of payload there is one; sled keeps several generations of
+    // a leaf, and only the newest counts: flip them all.
+    let mut damaged = bytes.clone();
+    let mut start = 0;
+    while let Some(at) = bytes[start..].windows(9_000).position(|w| w.iter().all(|b| *b == b'x')) {
+        damaged[start + at + 4_500] ^= 1;
+        start += at + 10_000;
+    }
+    assert_ne!(damaged, bytes);
+    fs::write(&db, damaged).unwrap();
+    match RunReader::open(&data, run) {
+        Ok(reader) => {
+            let (events, damages) = read(&reader);
+            assert!(events < 60 && (damages > 0 || reader.closed().unwrap().events == 60));
+        }
+        Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn w4_a_minute_that_has_a_part_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let clock = clock();
+    let minute = Minute::containing(clock.now(), Interval::default());
+    fs::create_dir(data.sealing_dir().join(format!("{}.0", minute.to_name()))).unwrap();
+    let (log, appender) = start(&data, clock, 100);
+    let appended = appender.append(batch(&["a"])).await.unwrap();
+    assert_eq!(data.runs().unwrap()[0].minute, minute.next());
+    assert!(minute.next().contains(appended.first().time()));
+    log.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_refuse_a_request_whole_and_leave_the_others_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let (log, appender) = start(&data, clock(), 2);
+    appender.append(batch(&["a"])).await.unwrap();
+    let refused = appender.append(batch(&["b", "c"])).await;
+    assert!(matches!(refused, Err(AppendError::TooManyDestinations { limit: 2, .. })));
+    appender.append(batch(&["a", "b"])).await.unwrap();
+    assert_eq!(appender.state(), LogState::Accepting);
+    log.close().await.unwrap();
+    assert_eq!(appender.state(), LogState::Draining);
+    assert!(matches!(appender.append(batch(&["a"])).await, Err(AppendError::Draining)));
+    let reader = RunReader::open(&data, data.runs().unwrap()[0]).unwrap();
+    assert_eq!(read(&reader), (3, 0));
+}

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -71,10 +72,42 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// A minute that does not end during the test: the allowed length whose end is farthest away.
+    /// Only just before an hour or a half, where all of them end, is there a wait.
+    pub fn long_minute() -> Self {
+        const LONG: [(&str, u64); 3] = [("15m", 900), ("10m", 600), ("5m", 300)];
+        const NEEDED: u64 = 45;
+        until("a minute with time left", || {
+            let left = |seconds| seconds - now_seconds() % seconds;
+            let (interval, seconds) = LONG.into_iter().max_by_key(|(_, it)| left(*it))?;
+            let setup = Self { interval, ..Self::default() };
+            (left(seconds) >= NEEDED).then_some(setup)
+        })
+    }
+
+    /// How many seconds a minute has.
+    fn seconds(&self) -> u64 {
+        let (number, unit) = self.interval.split_at(self.interval.len() - 1);
+        let number: u64 = number.parse().expect("a number and a unit");
+        if unit == "m" { number * 60 } else { number }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is the clock of the processes that is in question"
+)]
+fn now_seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.expect("it is later than 1970").as_secs()
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Site {
     dir: TempDir,
+    seconds: u64,
     started: AtomicU32,
     /// Where it delivers to.
     pub s3: S3Server,
@@ -99,7 +132,12 @@ impl Site {
             data.display(),
         );
         fs::write(dir.path().join("minutelog.toml"), text).expect("the disk takes it");
-        Self { dir, started: AtomicU32::new(0), s3 }
+        Self { dir, seconds: setup.seconds(), started: AtomicU32::new(0), s3 }
+    }
+
+    /// How many seconds a minute has.
+    pub fn seconds(&self) -> u64 {
+        self.seconds
     }
 
     /// Where the log lies.

@@ -36,7 +36,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(Error::io(from))?;
     sync_parent(to)?;
-    sync_parent(from)
+    if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
 
 /// Removes a directory with all that is in it. What is gone already is no error.

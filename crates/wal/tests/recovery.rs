@@ -52,7 +52,7 @@ fn read(reader: &RunReader) -> (u64, usize) {
         };
         for record in reader.records(id) {
             match record {
-                Ok(record) => events += record.iter().filter(Result::is_ok).count() as u64,
+                Ok(record) => events += record.iter().flatten().count() as u64,
                 Err(_) => damages += 1,
             }
         }

@@ -9,7 +9,7 @@ const TRY_AGAIN: i32 = 75;
 /// A minute that does not end during the test, and two buckets.
 fn site() -> Site {
     let buckets = vec!["my-bucket", "closed-bucket"];
-    Site::with(&Setup { interval: "15m", buckets, ..Setup::default() })
+    Site::with(&Setup { buckets, ..Setup::long_minute() })
 }
 
 /// Three events for two destinations; their ids.
@@ -58,7 +58,7 @@ fn an_event_is_followed_from_the_open_minute_to_s3() {
     }
     let ingest = site.ingest();
     let ids = send_three(&ingest);
-    let minute = minute_of(&ids[0], 900);
+    let minute = minute_of(&ids[0], site.seconds());
     let check = |state: &str, of_event: &str| {
         let row = only_row(&site, state);
         assert_eq!(row["minute"], minute.as_str());
@@ -140,7 +140,7 @@ fn a_minute_is_named_in_every_form() {
     let site = site();
     let ingest = site.ingest();
     let ids = send_three(&ingest);
-    let minute = minute_of(&ids[0], 900);
+    let minute = minute_of(&ids[0], site.seconds());
     let short = minute.replace(":00Z", "Z");
     let offset = minute.replace('Z', "+00:00");
     for form in [&minute, &short, &offset] {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tests::{Client, Kind, Ledger, Objects, Random, Sent, Service, Site};
+use tests::{Client, Fault, Kind, Ledger, Objects, Random, Rule, Sent, Service, Site};
 
 const SENDERS: usize = 4;
 
@@ -29,6 +29,9 @@ fn seed() -> u64 {
 fn what_is_acknowledged_is_delivered_exactly_once() {
     let seed = seed();
     let site = Site::new();
+    // Uploads that take a while, and answers that get lost: moments worth to be killed in.
+    site.s3.add(Rule::new(Fault::LoseAnswer).on("PutObject").times(5));
+    site.s3.add(Rule::new(Fault::Delay(Duration::from_millis(150))).on("PutObject"));
     let (address, stop) = (RwLock::new(None), AtomicBool::new(false));
     let mut ledger = Ledger::default();
     thread::scope(|scope| {

@@ -9,9 +9,9 @@ const BAD_DATA: i32 = 65;
 
 const PREFIXES: [&str; 3] = ["p", "q", "r"];
 
-/// Three events of one closed minute of 15 m, for three destinations, each synced by itself.
+/// Three events of one closed minute that does not end during the test, for three destinations, each synced by itself.
 fn site() -> Site {
-    let site = Site::with(&Setup { interval: "15m", ..Setup::default() });
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     for prefix in PREFIXES {
         ingest.client().send("my-bucket", prefix, &text(prefix));

@@ -1,7 +1,9 @@
 //! Buckets and prefixes: every valid form arrives where it says, every other one is refused.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
-use tests::{Objects, Setup, Site, encoded};
+use tests::{Object, Objects, Setup, Site, encoded};
 
 /// One request with one event for each destination, so that all are of one minute.
 fn send_to_each(site: &Site, destinations: &[(&str, &str)]) -> Vec<String> {
@@ -67,6 +69,25 @@ fn an_event_for_two_destinations_is_one_row_with_two_deliveries() {
         let buckets = document["deliveries"].as_array().unwrap().iter().map(|it| &it["bucket"]);
         assert_eq!(buckets.collect::<Vec<_>>(), ["my-bucket", "b23"]);
     }
+}
+
+#[test]
+fn the_same_events_never_meet_in_one_key() {
+    // On two machines, and twice on each of them.
+    let sites = [(); 2].map(|()| Site::with(&Setup::long_minute()));
+    let mut identifiers = BTreeSet::new();
+    for site in &sites {
+        for _ in 0..2 {
+            let ingest = site.ingest();
+            ingest.client().send("my-bucket", "p", "1");
+            assert_eq!(ingest.terminate(), Some(0));
+            site.flush_once().exits(0);
+        }
+        let objects = Objects::read(&site.s3);
+        let identifier = |object: &Object| object.key.rsplit_once('-').unwrap().1.to_owned();
+        identifiers.extend(objects.0.iter().map(identifier));
+    }
+    assert_eq!(identifiers.len(), 4, "{identifiers:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn post(client: &Client, encoding: &str, body: Vec<u8>) -> tests::Answer {
 
 #[test]
 fn what_cannot_be_decompressed_is_refused_whole() {
-    let site = Site::with(&Setup { interval: "15m", ..Setup::default() });
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let client = ingest.client();
     let good = gzip(b"one\ntwo\n");

@@ -26,7 +26,7 @@ fn lines(megabytes: usize) -> Vec<String> {
 fn site_with(megabytes: usize) -> (Site, Vec<String>) {
     // The bytes are in question here, not their size: the fastest level does.
     let flusher = "gzip_level = 1\n".to_owned();
-    let site = Site::with(&Setup { interval: "15m", flusher, ..Setup::default() });
+    let site = Site::with(&Setup { flusher, ..Setup::long_minute() });
     let lines = lines(megabytes);
     let ingest = site.ingest();
     for request in lines.chunks(20) {

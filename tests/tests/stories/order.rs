@@ -3,11 +3,6 @@
 use serde_json::Value;
 use tests::{Kind, Objects, Setup, Site, minute_of, wait_for};
 
-/// A minute that does not end during the test.
-fn long_minute() -> Setup {
-    Setup { interval: "15m", ..Setup::default() }
-}
-
 #[test]
 fn ingest_alone_keeps_what_the_flusher_delivers_later() {
     let site = Site::new();
@@ -71,7 +66,7 @@ fn a_second_flusher_is_refused() {
 
 #[test]
 fn sigterm_closes_the_minute_and_once_delivers_it() {
-    let site = Site::with(&long_minute());
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let id = ingest.client().send("my-bucket", "p", "1");
     assert_eq!(site.log_rows()[0]["state"], "open");
@@ -80,7 +75,7 @@ fn sigterm_closes_the_minute_and_once_delivers_it() {
     site.flush_once().exits(0);
     assert_eq!(site.log_rows(), Vec::<Value>::new());
     let objects = Objects::read(&site.s3);
-    assert_eq!(objects.of("my-bucket", "p")[0].minute, minute_of(&id, 900));
+    assert_eq!(objects.of("my-bucket", "p")[0].minute, minute_of(&id, site.seconds()));
     // Nothing is left, and that is told as well.
     site.flush_once().exits(0);
 }
@@ -88,7 +83,7 @@ fn sigterm_closes_the_minute_and_once_delivers_it() {
 #[test]
 fn once_tells_that_something_is_left() {
     const TRY_AGAIN: i32 = 75;
-    let site = Site::with(&long_minute());
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let client = ingest.client();
     client.send("my-bucket", "p", "1");
@@ -109,7 +104,7 @@ fn once_tells_that_something_is_left() {
 
 #[test]
 fn ingest_after_ingest_goes_on_in_the_same_minute() {
-    let site = Site::with(&long_minute());
+    let site = Site::with(&Setup::long_minute());
     for number in 1..=3 {
         let ingest = site.ingest();
         ingest.client().send("my-bucket", "p", &number.to_string());

@@ -57,7 +57,7 @@ fn compressed(encoding: &str, body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn payloads_arrive_byte_by_byte() {
-    let site = Site::with(&Setup { interval: "15m", ..Setup::default() });
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let client = ingest.client();
     let event = |prefix: &str, payload: &str| {
@@ -102,7 +102,7 @@ fn payloads_arrive_byte_by_byte() {
 
 #[test]
 fn texts_are_lines_as_they_are() {
-    let site = Site::with(&Setup { interval: "15m", ..Setup::default() });
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let client = ingest.client();
     let text =

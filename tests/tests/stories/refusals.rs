@@ -11,8 +11,7 @@ const GOOD: &str = r#"{"bucket":"my-bucket","prefix":"p","payload":1}"#;
 
 #[test]
 fn requests_that_are_wrong_are_told_what_is() {
-    let setup = Setup { interval: "15m", ..Setup::default() };
-    let site = Site::with(&setup);
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let client = ingest.client();
     let send = |body: &str| client.post_send(body);
@@ -64,7 +63,7 @@ fn requests_that_are_wrong_are_told_what_is() {
 #[test]
 fn what_is_too_large_is_refused_at_the_byte() {
     let ingest = "auth = \"none\"\nmax_event_bytes = \"1KiB\"\nmax_request_bytes = \"8KiB\"\n";
-    let site = Site::with(&Setup { interval: "15m", ingest: ingest.into(), ..Setup::default() });
+    let site = Site::with(&Setup { ingest: ingest.into(), ..Setup::long_minute() });
     let ingest = site.ingest();
     let client = ingest.client();
     let text = |bytes: usize| "x".repeat(bytes);
@@ -134,7 +133,7 @@ fn a_token_reaches_what_it_allows_and_nothing_else() {
 
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
-    let site = Site::with(&Setup { interval: "15m", ..Setup::default() });
+    let site = Site::with(&Setup::long_minute());
     let ingest = site.ingest();
     let mut socket = TcpStream::connect(ingest.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

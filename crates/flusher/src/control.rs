@@ -69,13 +69,13 @@ pub(crate) fn serve(
 /// of destinations and buckets that waited.
 pub fn ask_retry(data: &DataDir, filter: &DestinationFilter) -> wal::Result<Option<u64>> {
     let request = Request::Retry { filter: filter.clone() };
-    let answer = wal::call(data, SOCKET, &request)?;
+    let answer = wal::call(data, SOCKET, &request, wal::LOOK_PATIENCE)?;
     answer.map(|answer| read::<Retried>(data, answer).map(|retried| retried.retried)).transpose()
 }
 
 /// Asks a running flusher to seal all that nobody holds; `None` where none runs.
 pub fn ask_drain(data: &DataDir) -> wal::Result<Option<()>> {
-    let answer = wal::call(data, SOCKET, &Request::Drain)?;
+    let answer = wal::call(data, SOCKET, &Request::Drain, wal::LOOK_PATIENCE)?;
     answer.map(|answer| read::<Draining>(data, answer).map(drop)).transpose()
 }
 

@@ -55,7 +55,7 @@ mod tests {
         let receipt = Receipt {
             at_ms: at.as_millis(),
             etag: None,
-            checksum: "none".to_owned(),
+            checksum: "crc32:AAAAAA==".to_owned(),
             already_there: false,
         };
         DeliveryJournal::open(&part).unwrap().append(0, &Outcome::Delivered(receipt)).unwrap();

@@ -36,7 +36,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print one JSON document instead of text; services log JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, overrides_with = "json")]
     pub(crate) json: bool,
     /// Log lines on standard error: text or json [default: text on a terminal, else json]
     #[arg(long, global = true, value_name = "FORMAT", hide_possible_values = true)]
@@ -177,6 +177,7 @@ mod tests {
         for line in [
             ["minutelog", "--config", "f", "--json", "check"],
             ["minutelog", "check", "--config", "f", "--json"],
+            ["minutelog", "--config=f", "check", "--json", "--json"],
         ] {
             let cli = Cli::try_parse_from(line).unwrap();
             assert_eq!(cli.global.config, Some(PathBuf::from("f")));

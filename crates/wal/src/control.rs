@@ -24,6 +24,9 @@ const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long `admin` waits for a service to say something. One that is stopped or hung says nothing.
+pub const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Answers one request, a line of JSON.
 pub type Handler = dyn Fn(&str, &mut dyn Write) -> io::Result<()> + Send + Sync;
 
@@ -109,11 +112,13 @@ fn answer(stream: &UnixStream, handler: &Handler) -> io::Result<()> {
     out.flush()
 }
 
-/// Sends a request to the socket `name`; `None` where no service listens there.
+/// Sends a request to the socket `name`; `None` where no service listens there. A read of the
+/// answer fails when nothing comes for as long as `patience`.
 pub fn call(
     data: &DataDir,
     name: &str,
     request: &impl Serialize,
+    patience: Duration,
 ) -> Result<Option<BufReader<UnixStream>>> {
     let path = data.root().join(format!("{name}.sock"));
     let dir = match File::open(data.root()) {
@@ -134,7 +139,7 @@ pub fn call(
         Err(error) => return Err(Error::io(&path)(error)),
     };
     let send = || {
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
@@ -142,6 +147,17 @@ pub fn call(
     };
     send().map_err(Error::io(&path))?;
     Ok(Some(BufReader::with_capacity(64 * 1024, stream)))
+}
+
+/// What a failed read of an answer means.
+pub(crate) fn unanswered(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
+    move |error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Control {
+            path: path.to_owned(),
+            message: "the service does not answer: it is stopped or hung".to_owned(),
+        },
+        _ => Error::io(path)(error),
+    }
 }
 
 /// The names of the sockets in the data directory that begin with `prefix`.
@@ -164,14 +180,18 @@ mod tests {
     fn answers_lines_in_a_directory_with_a_long_path() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::create(dir.path().join("d".repeat(150))).unwrap();
-        assert!(call(&data, "echo", &"x").unwrap().is_none());
+        assert!(call(&data, "echo", &"x", LOOK_PATIENCE).unwrap().is_none());
         let handler = |request: &str, out: &mut dyn Write| writeln!(out, "got {request}");
         let server = ControlServer::start(&data, "echo", Arc::new(handler)).unwrap();
         let mut answer = String::new();
-        call(&data, "echo", &7).unwrap().unwrap().read_to_string(&mut answer).unwrap();
+        call(&data, "echo", &7, LOOK_PATIENCE)
+            .unwrap()
+            .unwrap()
+            .read_to_string(&mut answer)
+            .unwrap();
         assert_eq!(answer, "got 7\n");
         assert_eq!(sockets(&data, "ec"), ["echo"]);
         drop(server);
-        assert!(call(&data, "echo", &"x").unwrap().is_none());
+        assert!(call(&data, "echo", &"x", LOOK_PATIENCE).unwrap().is_none());
     }
 }

@@ -25,7 +25,8 @@ pub struct Receipt {
     pub at_ms: u64,
     /// The `ETag` that S3 gave, if it told one.
     pub etag: Option<String>,
-    /// The checksum that S3 has verified, as `crc32:<base64>`; `none` where that is switched off.
+    /// The checksum of the object, as `crc32:<base64>`. S3 has verified it unless `s3.checksums` is
+    /// switched off.
     pub checksum: String,
     /// Whether S3 said that it was there already: an answer had been lost.
     pub already_there: bool,

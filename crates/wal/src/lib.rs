@@ -41,7 +41,7 @@ mod writer;
 
 pub use batch::{Appended, Batch};
 pub use closing::Closed;
-pub use control::{ControlServer, Handler, call};
+pub use control::{ControlServer, Handler, LOOK_PATIENCE, call};
 pub use deliveries::{DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, read_deliveries};
 pub use error::{Error, Result};
 pub use index::{IndexReader, IndexWriter, IndexedLine};

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Clock, Destination, EventId, EventName};
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,14 @@ use crate::error::{Error, Result};
 use crate::layout::{DataDir, RunName};
 use crate::log::Shared;
 use crate::reader::RunReader;
+use crate::run::OpenRun;
 use crate::usage::bytes_on_disk;
 
 /// What the sockets of ingest processes begin with; the process id follows.
 const SOCKET: &str = "ingest-";
+
+/// How long an answer may take for which a whole minute is read, or committed and closed.
+const WORK_PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -92,7 +97,7 @@ impl LiveLog {
     fn answer(&self, data: &DataDir, line: &str, out: &mut dyn Write) -> io::Result<()> {
         match serde_json::from_str(line)? {
             Request::Summary => {
-                write_line(out, &self.shared.current().map(|run| self.summary(data, run.name())))
+                write_line(out, &self.shared.current().map(|run| summary(data, &run)))
             }
             Request::Run => {
                 write_line(out, &self.shared.current().map(|run| run.name().to_string()))
@@ -103,25 +108,6 @@ impl LiveLog {
                 write_line(out, &self.shared.drain_blocking())
             }
         }
-    }
-
-    fn summary(&self, data: &DataDir, name: RunName) -> LiveSummary {
-        let mut summary = LiveSummary {
-            run: name.to_string(),
-            destinations: 0,
-            events: 0,
-            bytes: bytes_on_disk(&data.run_dir(name)),
-        };
-        let Some(run) = self.shared.current().filter(|run| run.name() == name) else {
-            return summary;
-        };
-        let reader = RunReader::live(run);
-        for (id, _) in reader.destinations().flatten() {
-            summary.destinations += 1;
-            let records = reader.records(id).flatten();
-            summary.events += records.map(|record| u64::from(record.events())).sum::<u64>();
-        }
-        summary
     }
 
     fn events(&self, payload: bool, filter: &LiveFilter, out: &mut dyn Write) -> io::Result<()> {
@@ -169,6 +155,12 @@ impl LiveLog {
     }
 }
 
+fn summary(data: &DataDir, run: &OpenRun) -> LiveSummary {
+    let (events, destinations) = run.counts();
+    let bytes = bytes_on_disk(&data.run_dir(run.name()));
+    LiveSummary { run: run.name().to_string(), destinations, events, bytes }
+}
+
 fn write_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
@@ -180,14 +172,18 @@ fn call_each(
     mut each: impl FnMut(&str, &str) -> Result<()>,
 ) -> Result<usize> {
     let mut answered = 0;
+    let patience = match request {
+        Request::Summary | Request::Run => control::LOOK_PATIENCE,
+        Request::Events { .. } | Request::Drain => WORK_PATIENCE,
+    };
     for socket in control::sockets(data, SOCKET) {
-        let Some(mut answer) = control::call(data, &socket, request)? else { continue };
+        let Some(mut answer) = control::call(data, &socket, request, patience)? else { continue };
         answered += 1;
         let path = data.root().join(format!("{socket}.sock"));
         let mut line = String::new();
         loop {
             line.clear();
-            if answer.read_line(&mut line).map_err(Error::io(&path))? == 0 {
+            if answer.read_line(&mut line).map_err(control::unanswered(&path))? == 0 {
                 break;
             }
             each(&socket, line.trim_end())?;
@@ -231,6 +227,8 @@ pub fn live_events(
     payload: bool,
     mut each: impl FnMut(LiveEvent),
 ) -> Result<()> {
+    // One that is stopped or hung is told from one that has much to read.
+    live_runs(data)?;
     let request = Request::Events { payload, filter: filter.clone() };
     let mut whole = 0;
     let answered = call_each(data, &request, |socket, line| {

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::closing::Closed;
 use crate::durable;
@@ -40,6 +41,9 @@ pub(crate) struct OpenRun {
     data_file: File,
     name: RunName,
     dir: PathBuf,
+    /// What it holds, for those who look; told by the writer after each sync.
+    events: AtomicU64,
+    destinations: AtomicU64,
     _lock: Lock,
 }
 
@@ -61,7 +65,19 @@ impl OpenRun {
             durable::sync_file(&entry.map_err(Error::io(&dir))?.path())?;
         }
         durable::sync_dir(&dir)?;
-        Ok(Self { db, data_file, name, dir, _lock: lock })
+        let (events, destinations) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { db, data_file, name, dir, events, destinations, _lock: lock })
+    }
+
+    /// Tells what is durable in it.
+    pub(crate) fn set_counts(&self, events: u64, destinations: u64) {
+        self.events.store(events, Ordering::Relaxed);
+        self.destinations.store(destinations, Ordering::Relaxed);
+    }
+
+    /// How many events and destinations it holds.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.events.load(Ordering::Relaxed), self.destinations.load(Ordering::Relaxed))
     }
 
     pub(crate) fn name(&self) -> RunName {

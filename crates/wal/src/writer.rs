@@ -152,6 +152,7 @@ impl Writer {
             bytes += active.write(pending, time)?;
         }
         active.run.sync()?;
+        active.run.set_counts(u64::from(active.events), active.destinations.len() as u64);
         active.last_time = time;
         self.shared.usage.add(bytes);
         let requests = admitted.len() as u64;

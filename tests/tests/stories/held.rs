@@ -38,6 +38,11 @@ fn a_run_that_was_held_goes_into_a_further_object() {
     // What nobody holds is delivered without it.
     objects_of(1);
     assert!(flusher.metric("minutelog_flusher_late_parts_total") < 1.0);
+    // A person can look while it is stopped, and is told that it does not answer.
+    let log = site.admin(&["log"]);
+    log.exits(0);
+    assert!(log.stderr.contains("stopped or hung"), "{log:?}");
+    assert!(log.json()["minutes"].as_array().is_some_and(|rows| !rows.is_empty()));
     stopped.signal(Signal::CONT);
     objects_of(2);
     wait_for("the metric to tell", || flusher.metric("minutelog_flusher_late_parts_total") > 0.0);

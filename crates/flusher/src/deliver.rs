@@ -1,5 +1,6 @@
 //! One pass over a part: every object that is not settled is sent once, if it may be.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,18 +8,22 @@ use model::{Clock, Destination, UnixMillis};
 use store::{Class, Proof, PutError, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wal::{DataDir, Failure, Outcome, Receipt, SealedObject};
+use wal::{DataDir, Failure, Outcome, Receipt, SealedObject, SettledObjects};
 
 use crate::error::Error;
 use crate::faults::fault_point;
 use crate::health::{Gate, Health};
 use crate::lanes::{Lanes, Place};
 use crate::metrics;
-use crate::part::{DestinationFilter, JournalHandle, Part, now_ms};
+use crate::part::{DestinationFilter, JournalHandle, JournalTask, Part, now_ms};
 use crate::settle::{self, Permission};
 
 /// When what found no place in the slow lane is tried again.
 const CROWDED_PAUSE: Duration = Duration::from_millis(100);
+
+/// While uploads are under way, what was left of their part is looked at again after this long, or
+/// after ten times what a look takes.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all passes share.
 #[derive(Debug)]
@@ -85,49 +90,95 @@ impl Delivery {
         filter: &DestinationFilter,
         started: T,
     ) -> Result<PassEnd, Error> {
-        let (mut unsettled, journal) = part.open().await?;
-        let mut uploads = JoinSet::new();
-        let mut left = Left::default();
-        while let Some((number, object)) = unsettled.next().await {
+        let (journal, settled) = part.journal().await?;
+        let mut pass = Pass::new(settled);
+        let mut started = Some(started);
+        loop {
+            let recoveries = self.health(|health| health.recoveries());
+            let round = Instant::now();
+            self.start_round(part, filter, &journal, &mut pass).await?;
+            drop(started.take());
+            let pause = ROUND_PAUSE.max(round.elapsed() * 10);
+            if !self.wait_for_uploads(&mut pass, recoveries, pause).await? {
+                break;
+            }
+        }
+        let journal = journal.finish().await?;
+        let of = part.clone();
+        let permission =
+            tokio::task::spawn_blocking(move || settle::settle(&of, journal)).await??;
+        Ok(PassEnd { permission, next_try: pass.next_try, delivered: pass.delivered })
+    }
+
+    /// Starts every object that may be sent now and is not under way.
+    async fn start_round(
+        self: &Arc<Self>,
+        part: &Part,
+        filter: &DestinationFilter,
+        journal: &JournalTask,
+        pass: &mut Pass,
+    ) -> Result<(), Error> {
+        pass.next_try = None;
+        let mut objects = part.objects(pass.open_objects());
+        while let Some((number, object)) = objects.next().await {
             if self.stop.is_cancelled() {
-                left.until(self.clock.now());
+                pass.left_until(self.clock.now());
                 break;
             }
             if !filter.matches(&object.destination) {
-                left.until(self.clock.now());
+                pass.left_until(self.clock.now());
                 continue;
             }
             match self.place(&object.destination).await {
                 Ok(place) => {
                     let (this, part) = (Arc::clone(self), part.clone());
                     let journal = journal.handle();
-                    uploads.spawn(async move {
-                        this.upload(&part, number, object, place, &journal).await
+                    pass.under_way.insert(number);
+                    pass.uploads.spawn(async move {
+                        let end = this.upload(&part, number, object, place, &journal).await;
+                        (number, end)
                     });
                 }
-                Err(Refused::Later(at)) => left.until(at),
-                Err(Refused::Parked(at, why)) => {
-                    left.until(at);
-                    let at_ms = now_ms(&*self.clock);
-                    let failure = Failure { at_ms, error: why.to_string() };
-                    journal.handle().record(number, Outcome::Parked(failure)).await;
+                Err(refused) => {
+                    pass.left_until(refused.until);
+                    if let Some(outcome) = refused.outcome {
+                        journal.handle().note(number, outcome).await;
+                    }
                 }
             }
-            while let Some(upload) = uploads.try_join_next() {
-                left.count(upload?);
+            while let Some(upload) = pass.uploads.try_join_next() {
+                pass.ended(upload?);
             }
         }
-        drop(started);
-        while let Some(upload) = uploads.join_next().await {
-            left.count(upload?);
+        objects.finish().await
+    }
+
+    /// Waits for the uploads that are under way; says whether something that was left is due
+    /// before they have ended. A slow upload delays nothing else of its own minute either.
+    async fn wait_for_uploads(
+        &self,
+        pass: &mut Pass,
+        recoveries: u64,
+        pause: Duration,
+    ) -> Result<bool, Error> {
+        let mut again = tokio::time::interval(pause);
+        again.reset();
+        loop {
+            tokio::select! {
+                upload = pass.uploads.join_next() => match upload {
+                    Some(upload) => pass.ended(upload?),
+                    None => return Ok(false),
+                },
+                _ = again.tick() => {
+                    let now = self.clock.now();
+                    let recovered = self.health(|health| health.recoveries()) != recoveries;
+                    let due = pass.next_try.is_some_and(|at| at <= now || recovered);
+                    if due && !self.stop.is_cancelled() {
+                        return Ok(true);
+                    }
+                }
+            }
         }
-        unsettled.finish().await?;
-        let journal = journal.finish().await?;
-        let of = part.clone();
-        let permission =
-            tokio::task::spawn_blocking(move || settle::settle(&of, journal)).await??;
-        metrics::parked_destinations(self.health(|health| health.parked()));
-        Ok(PassEnd { permission, next_try: left.next_try, delivered: left.delivered })
     }
 
     /// A place for an upload to this destination, or why there is none now. Waits only for what
@@ -137,15 +188,23 @@ impl Delivery {
         match self.health(|health| health.gate(destination, now)) {
             Gate::Open => tokio::select! {
                 place = self.lanes.fast() => Ok(place),
-                () = self.stop.cancelled() => Err(Refused::Later(now)),
+                () = self.stop.cancelled() => Err(Refused { until: now, outcome: None }),
             },
-            Gate::Probe => {
-                let place = self.lanes.slow().ok_or(Refused::Later(now.after(CROWDED_PAUSE)))?;
-                self.health(|health| health.probing(destination, now));
-                Ok(place)
+            Gate::Probe => match self.lanes.slow() {
+                Some(place) => {
+                    self.health(|health| health.probing(destination, now));
+                    Ok(place)
+                }
+                None => Err(Refused { until: now.after(CROWDED_PAUSE), outcome: None }),
+            },
+            Gate::Closed(until, why) => {
+                let outcome = Outcome::Failed(failure(now, &why));
+                Err(Refused { until, outcome: Some(outcome) })
             }
-            Gate::Closed(at) => Err(Refused::Later(at)),
-            Gate::Parked(at, why) => Err(Refused::Parked(at, why)),
+            Gate::Parked(until, why) => {
+                let outcome = Outcome::Parked(failure(now, &why));
+                Err(Refused { until, outcome: Some(outcome) })
+            }
         }
     }
 
@@ -165,7 +224,10 @@ impl Delivery {
         let at_ms = now_ms(&*self.clock);
         match result {
             Ok(confirmation) => {
-                self.health(|health| health.succeeded(&object.destination));
+                metrics::parked_destinations(self.health(|health| {
+                    health.succeeded(&object.destination);
+                    health.parked()
+                }));
                 let receipt = Receipt {
                     at_ms,
                     etag: confirmation.etag,
@@ -183,10 +245,13 @@ impl Delivery {
             }
             Err(error) => {
                 let outcome = self.failed(&object.destination, &error, at_ms);
-                journal.record(number, outcome).await;
+                let given_up = outcome.is_settled();
+                if journal.record(number, outcome).await && given_up {
+                    return Upload::GivenUp;
+                }
                 let gate = self.health(|health| health.gate(&object.destination, self.clock.now()));
                 match gate {
-                    Gate::Closed(at) | Gate::Parked(at, _) => Upload::Left(at),
+                    Gate::Closed(at, _) | Gate::Parked(at, _) => Upload::Left(at),
                     Gate::Open | Gate::Probe => Upload::Left(self.clock.now()),
                 }
             }
@@ -195,16 +260,19 @@ impl Delivery {
 
     /// Notes a failure; the outcome that goes into the journal.
     fn failed(&self, destination: &Destination, error: &PutError, at_ms: u64) -> Outcome {
-        let failure = Failure { at_ms, error: error.message().to_owned() };
+        let failure = failure(UnixMillis::new(at_ms), error.message());
         if error.class() == Class::Damaged {
             metrics::quarantined();
             tracing::error!(%destination, %error, "sealed bytes are damaged: kept, not sent");
             return Outcome::Quarantined(failure);
         }
         let now = UnixMillis::new(at_ms);
-        let parked = self.health(|health| {
-            health.failed(destination, error.class(), error.message(), now, random_fraction())
+        let (parked, count) = self.health(|health| {
+            let why = error.message();
+            let parked = health.failed(destination, error.class(), why, now, random_fraction());
+            (parked, health.parked())
         });
+        metrics::parked_destinations(count);
         if parked {
             tracing::error!(%destination, %error, "parked: a person has to mend this");
             Outcome::Parked(failure)
@@ -215,33 +283,60 @@ impl Delivery {
     }
 }
 
-enum Refused {
-    Later(UnixMillis),
-    Parked(UnixMillis, Arc<str>),
+/// Why an object is not sent now.
+struct Refused {
+    until: UnixMillis,
+    /// What a person who looks is told.
+    outcome: Option<Outcome>,
+}
+
+fn failure(at: UnixMillis, error: &str) -> Failure {
+    Failure { at_ms: at.as_millis(), error: error.to_owned() }
 }
 
 #[derive(Clone, Copy)]
 enum Upload {
     Delivered,
+    /// Nothing more is to be done, and it is not in S3.
+    GivenUp,
     Left(UnixMillis),
 }
 
-/// What a pass leaves behind.
-#[derive(Default)]
-struct Left {
+/// A pass at work.
+struct Pass {
+    settled: SettledObjects,
+    under_way: HashSet<u32>,
+    uploads: JoinSet<(u32, Upload)>,
+    /// When the first of what was left is due.
     next_try: Option<UnixMillis>,
     delivered: u32,
 }
 
-impl Left {
-    fn until(&mut self, at: UnixMillis) {
+impl Pass {
+    fn new(settled: SettledObjects) -> Self {
+        let (under_way, uploads) = (HashSet::new(), JoinSet::new());
+        Self { settled, under_way, uploads, next_try: None, delivered: 0 }
+    }
+
+    /// Which objects are neither settled nor under way now.
+    fn open_objects(&self) -> impl Fn(u32) -> bool + Send + use<> {
+        let (settled, under_way) = (self.settled.clone(), self.under_way.clone());
+        move |object| !settled.contains(object) && !under_way.contains(&object)
+    }
+
+    fn left_until(&mut self, at: UnixMillis) {
         self.next_try = Some(self.next_try.map_or(at, |earlier| earlier.min(at)));
     }
 
-    fn count(&mut self, upload: Upload) {
+    fn ended(&mut self, (number, upload): (u32, Upload)) {
+        self.under_way.remove(&number);
         match upload {
-            Upload::Delivered => self.delivered += 1,
-            Upload::Left(at) => self.until(at),
+            Upload::Delivered => {
+                self.settled.insert(number);
+                self.delivered += 1;
+            }
+            Upload::GivenUp => self.settled.insert(number),
+            Upload::Left(at) => self.left_until(at),
         }
     }
 }

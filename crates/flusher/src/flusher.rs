@@ -109,15 +109,15 @@ pub async fn run(
         move || Flusher::start(config, store, clock, shutdown)
     };
     let flusher = tokio::task::spawn_blocking(start).await??;
-    let readiness = Readiness::default();
-    ops::serve(config.ops_listen, readiness.clone(), shutdown.clone()).await?;
+    let readiness = Readiness::new(Arc::clone(&flusher.delivery));
+    ops::serve(config.ops_listen, Arc::clone(&readiness), shutdown.clone()).await?;
     let (early, wake) = (Early::default(), Arc::new(Notify::new()));
     let delivery = Arc::clone(&flusher.delivery);
     let _control = control::serve(&flusher.data, delivery, early.clone(), Arc::clone(&wake))?;
     tracing::info!(data_dir = %config.data_dir.display(), "the flusher works");
     let waiting = flusher.sealer.parts()?;
     let (sealed, sealer) =
-        spawn_sealer(flusher.sealer, &flusher.delivery, early, readiness.clone())?;
+        spawn_sealer(flusher.sealer, &flusher.delivery, early, Arc::clone(&readiness))?;
     let housekeeping = tokio::spawn(housekeeping(flusher.config, Arc::clone(&flusher.delivery)));
     let mut work = Loop {
         delivery: flusher.delivery,
@@ -198,7 +198,7 @@ fn spawn_sealer(
     mut sealer: Sealer,
     delivery: &Arc<Delivery>,
     early: Early,
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
 ) -> Result<(mpsc::Receiver<PartName>, JoinHandle<()>), Error> {
     let (parts, sealed) = mpsc::channel(SEALED_AHEAD);
     let delivery = Arc::clone(delivery);
@@ -208,11 +208,12 @@ fn spawn_sealer(
                 parts.blocking_send(part.name).is_ok() && !delivery.stop.is_cancelled()
             };
             let mut pause = SCAN_PERIOD;
-            if let Err(error) = sealer.seal_finished(&*delivery.clock, early.get(), done) {
+            let result = sealer.seal_finished(&*delivery.clock, early.get(), done);
+            readiness.sealing(result.as_ref().err().map(|error| format!("cannot seal: {error}")));
+            if let Err(error) = result {
                 // Nothing is lost: the events are in the log, and the next try begins anew.
                 tracing::error!(%error, "cannot seal; tried again");
                 metrics::error();
-                readiness.set(Some(format!("cannot seal: {error}")));
                 remove_unfinished_seals(&delivery.data).ok();
                 pause = ERROR_PAUSE;
             }
@@ -242,7 +243,7 @@ struct Finished {
 
 struct Loop {
     delivery: Arc<Delivery>,
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
     waiting: BTreeMap<PartName, Waiting>,
     passes: JoinSet<Finished>,
     first: Arc<Semaphore>,
@@ -314,28 +315,18 @@ impl Loop {
 
     fn finished(&mut self, Finished { part, recoveries, end }: Finished) {
         let now = self.delivery.clock.now();
+        self.readiness.passing(end.as_ref().err().map(ToString::to_string));
         let (stage, due) = match end {
-            Ok(PassEnd { permission: Permission::Remove | Permission::Quarantine, .. }) => {
-                self.readiness.set(None);
-                return;
-            }
+            Ok(PassEnd { permission: Permission::Remove | Permission::Quarantine, .. }) => return,
             Ok(PassEnd { permission: Permission::Park, next_try, .. }) => {
                 (Stage::Parked, next_try.unwrap_or(now))
             }
-            Ok(PassEnd { permission: Permission::Keep, next_try, delivered }) => {
-                let stuck = delivered == 0;
-                self.readiness.set(stuck.then(|| {
-                    format!(
-                        "minute {} is not delivered yet, see `minutelog admin log`",
-                        part.name.minute
-                    )
-                }));
+            Ok(PassEnd { permission: Permission::Keep, next_try, .. }) => {
                 (part.stage, next_try.unwrap_or(now))
             }
             Err(error) => {
                 tracing::error!(part = %part.name, %error, "a pass has failed; tried again");
                 metrics::error();
-                self.readiness.set(Some(error.to_string()));
                 (part.stage, now.after(ERROR_PAUSE))
             }
         };

@@ -32,8 +32,8 @@ pub(crate) enum Gate {
     Open,
     /// Yes, but where it delays nobody: its destination or bucket has failed before.
     Probe,
-    /// Not before this time.
-    Closed(UnixMillis),
+    /// Not before this time, for this reason.
+    Closed(UnixMillis, Arc<str>),
     /// Not before this time, unless a person asks for it: they have to mend this first.
     Parked(UnixMillis, Arc<str>),
 }
@@ -41,8 +41,10 @@ pub(crate) enum Gate {
 #[derive(Clone, Debug)]
 struct Trouble {
     failures: u32,
-    /// What a person must mend.
-    parked: Option<Arc<str>>,
+    /// Whether a person must mend it.
+    parked: bool,
+    /// What S3 said last.
+    why: Arc<str>,
     next_try: UnixMillis,
 }
 
@@ -52,6 +54,9 @@ pub(crate) struct Health {
     destinations: HashMap<Destination, Trouble>,
     buckets: HashMap<Bucket, Trouble>,
     recoveries: u64,
+    /// How many tries have failed since the last one that did not, and what the last one said.
+    failures_in_a_row: u32,
+    last_error: String,
 }
 
 impl Health {
@@ -63,10 +68,11 @@ impl Health {
         let Some(trouble) = troubles.max_by_key(|trouble| trouble.next_try) else {
             return Gate::Open;
         };
-        match &trouble.parked {
-            _ if trouble.next_try <= now => Gate::Probe,
-            Some(why) => Gate::Parked(trouble.next_try, Arc::clone(why)),
-            None => Gate::Closed(trouble.next_try),
+        let why = Arc::clone(&trouble.why);
+        match trouble.next_try {
+            next_try if next_try <= now => Gate::Probe,
+            next_try if trouble.parked => Gate::Parked(next_try, why),
+            next_try => Gate::Closed(next_try, why),
         }
     }
 
@@ -81,6 +87,7 @@ impl Health {
 
     /// Notes that S3 has confirmed an object.
     pub(crate) fn succeeded(&mut self, destination: &Destination) {
+        self.failures_in_a_row = 0;
         let mended = self.destinations.remove(destination).is_some();
         let bucket = self.buckets.remove(destination.bucket());
         if mended || bucket.is_some_and(|bucket| bucket.is_suspect()) {
@@ -98,18 +105,21 @@ impl Health {
         now: UnixMillis,
         jitter: f64,
     ) -> bool {
-        let parked = matches!(class, Class::Park | Class::ParkBucket).then(|| Arc::from(why));
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        why.clone_into(&mut self.last_error);
+        let why = Arc::<str>::from(why);
         // What S3 refuses for one prefix says nothing of the bucket's others.
         if class != Class::Park {
             let bucket = self.buckets.entry(destination.bucket().clone());
-            let whole = parked.clone().filter(|_| class == Class::ParkBucket);
-            bucket.or_insert(Trouble::NONE).fail(whole, now, jitter);
+            let whole = class == Class::ParkBucket;
+            bucket.or_insert_with(Trouble::none).fail(whole, Arc::clone(&why), now, jitter);
         }
         if class != Class::ParkBucket {
             let trouble = self.destinations.entry(destination.clone());
-            trouble.or_insert(Trouble::NONE).fail(parked.clone(), now, jitter);
+            let parked = class == Class::Park;
+            trouble.or_insert_with(Trouble::none).fail(parked, why, now, jitter);
         }
-        parked.is_some()
+        matches!(class, Class::Park | Class::ParkBucket)
     }
 
     /// Lets everything that matches be tried at once; returns how many entries that were.
@@ -127,32 +137,39 @@ impl Health {
         self.recoveries
     }
 
+    /// Why nothing would be delivered now: several tries in a row have failed, and none has not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let failures = self.failures_in_a_row;
+        (failures >= SUSPECT_AFTER)
+            .then(|| format!("the last {failures} tries to deliver failed: {}", self.last_error))
+    }
+
     /// How many destinations and buckets wait for a person.
     pub(crate) fn parked(&self) -> usize {
-        let destinations = self.destinations.values().filter(|trouble| trouble.parked.is_some());
-        let buckets = self.buckets.values().filter(|trouble| trouble.parked.is_some());
+        let destinations = self.destinations.values().filter(|trouble| trouble.parked);
+        let buckets = self.buckets.values().filter(|trouble| trouble.parked);
         destinations.count() + buckets.count()
     }
 }
 
 impl Trouble {
-    const NONE: Self = Self { failures: 0, parked: None, next_try: UnixMillis::MAX };
-
-    fn is_suspect(&self) -> bool {
-        self.parked.is_some() || self.failures >= SUSPECT_AFTER
+    fn none() -> Self {
+        Self { failures: 0, parked: false, why: Arc::from(""), next_try: UnixMillis::MAX }
     }
 
-    fn fail(&mut self, parked: Option<Arc<str>>, now: UnixMillis, jitter: f64) {
+    fn is_suspect(&self) -> bool {
+        self.parked || self.failures >= SUSPECT_AFTER
+    }
+
+    fn fail(&mut self, parked: bool, why: Arc<str>, now: UnixMillis, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
         let longest = FIRST_PAUSE
             .saturating_mul(1 << self.failures.saturating_sub(1).min(16))
             .min(LONGEST_PAUSE);
-        let pause = match parked {
-            Some(_) => PARKED_PAUSE,
-            None => longest.mul_f64(jitter.clamp(0.0, 1.0)),
-        };
+        let jittered = longest.mul_f64(jitter.clamp(0.0, 1.0));
+        self.next_try = now.after(if parked { PARKED_PAUSE } else { jittered });
         self.parked = parked;
-        self.next_try = now.after(pause);
+        self.why = why;
     }
 }
 
@@ -175,17 +192,17 @@ mod tests {
         let mut health = Health::default();
         let (bad, good) = (destination("bad"), destination("good"));
         assert!(!health.failed(&bad, Class::Retry, "why", at(0), 1.0));
-        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(250)));
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(250), Arc::from("why")));
         assert_eq!(health.gate(&bad, at(250)), Gate::Probe);
         assert_eq!(health.gate(&good, at(0)), Gate::Open);
         health.succeeded(&good);
         health.failed(&bad, Class::Retry, "why", at(0), 1.0);
-        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(500)));
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(500), Arc::from("why")));
         for _ in 0..20 {
             health.failed(&bad, Class::Retry, "why", at(0), 1.0);
             health.succeeded(&good);
         }
-        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(20_000)));
+        assert_eq!(health.gate(&bad, at(0)), Gate::Closed(at(20_000), Arc::from("why")));
         health.succeeded(&bad);
         assert_eq!(health.gate(&bad, at(0)), Gate::Open);
     }
@@ -197,14 +214,26 @@ mod tests {
             assert_eq!(health.gate(&destination("x"), at(0)), Gate::Open);
             health.failed(&destination(prefix), Class::Retry, "why", at(0), 1.0);
         }
-        assert_eq!(health.gate(&destination("x"), at(0)), Gate::Closed(at(1000)));
+        assert_eq!(health.gate(&destination("x"), at(0)), Gate::Closed(at(1000), Arc::from("why")));
         assert_eq!(health.gate(&destination("x"), at(1000)), Gate::Probe);
         health.probing(&destination("x"), at(1000));
-        assert!(matches!(health.gate(&destination("y"), at(1000)), Gate::Closed(_)));
+        assert!(matches!(health.gate(&destination("y"), at(1000)), Gate::Closed(..)));
         let before = health.recoveries();
         health.succeeded(&destination("x"));
         assert_eq!(health.gate(&destination("y"), at(1000)), Gate::Open);
         assert!(health.recoveries() > before);
+    }
+
+    #[test]
+    fn trouble_is_that_nothing_is_delivered() {
+        let mut health = Health::default();
+        for _ in 0..3 {
+            assert_eq!(health.trouble(), None);
+            health.failed(&destination("a"), Class::Retry, "why", at(0), 1.0);
+        }
+        assert!(health.trouble().is_some_and(|trouble| trouble.contains("why")));
+        health.succeeded(&destination("b"));
+        assert_eq!(health.trouble(), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::deliver::Delivery;
 use crate::error::Error;
 
 const SECONDS_BUCKETS: [f64; 14] =
@@ -17,30 +18,50 @@ const SECONDS_BUCKETS: [f64; 14] =
 const BYTES_BUCKETS: [f64; 8] =
     [1e3, 1e4, 1e5, 1e6, 16_777_216.0, 134_217_728.0, 1_073_741_824.0, 17_179_869_184.0];
 
-/// Why the flusher would not deliver now; nothing where it would.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<Mutex<Option<String>>>);
+/// What keeps the flusher from delivering: errors of the disk, and what S3 says.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    delivery: Arc<Delivery>,
+    sealing: Mutex<Option<String>>,
+    passing: Mutex<Option<String>>,
+}
 
 impl Readiness {
-    pub(crate) fn set(&self, reason: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    pub(crate) fn new(delivery: Arc<Delivery>) -> Arc<Self> {
+        Arc::new(Self { delivery, sealing: Mutex::default(), passing: Mutex::default() })
     }
 
+    /// Notes how the last attempt to seal ended.
+    pub(crate) fn sealing(&self, error: Option<String>) {
+        *self.sealing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Notes how the last pass over a part ended.
+    pub(crate) fn passing(&self, error: Option<String>) {
+        *self.passing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Why the flusher would not deliver now; nothing where it would.
     fn reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let of = |slot: &Mutex<Option<String>>| {
+            slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        of(&self.sealing)
+            .or_else(|| of(&self.passing))
+            .or_else(|| self.delivery.health(|health| health.trouble()))
     }
 }
 
 #[derive(Clone)]
 struct Page {
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
     metrics: Option<PrometheusHandle>,
 }
 
 /// Serves the page until `stop`.
 pub(crate) async fn serve(
     address: SocketAddr,
-    readiness: Readiness,
+    readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let bind = |source| Error::Bind { address, source };

@@ -1,12 +1,12 @@
 //! One sealed part on its way: its objects as they are read, and its journal as it is written.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use model::{Clock, Destination};
 use tokio::sync::{mpsc, oneshot};
 use wal::{
-    DataDir, DeliveryJournal, ManifestReader, Outcome, PartName, SEGMENTS_FILE, SealedObject, Stage,
+    DataDir, DeliveryJournal, ManifestReader, Outcome, PartName, SEGMENTS_FILE, SealedObject,
+    SettledObjects, Stage,
 };
 
 use crate::error::Error;
@@ -61,49 +61,39 @@ impl Part {
         }
     }
 
-    /// Opens the journal, and reads the objects that are not settled one after the other.
-    pub(crate) async fn open(&self) -> Result<(Unsettled, JournalTask), Error> {
+    /// Opens the journal; tells which objects are settled.
+    pub(crate) async fn journal(&self) -> Result<(JournalTask, SettledObjects), Error> {
         let dir = self.dir();
-        let open = move || {
-            let journal = DeliveryJournal::open(&dir)?;
-            let manifest = ManifestReader::open(&dir)?;
-            Ok::<_, wal::Error>((journal, manifest))
-        };
-        let (journal, mut manifest) = tokio::task::spawn_blocking(open).await??;
-        let settled = Arc::new(settled_before(&journal));
-        let (objects, reader) = mpsc::channel(AHEAD);
-        let read = move || {
-            loop {
-                match manifest.next_object() {
-                    Ok(Some((number, _))) if settled(number) => {}
-                    Ok(Some(object)) => {
-                        if objects.blocking_send(object).is_err() {
-                            return Ok(());
-                        }
-                    }
-                    Ok(None) => return Ok(()),
-                    Err(error) => return Err(error),
+        let journal = tokio::task::spawn_blocking(move || DeliveryJournal::open(&dir)).await??;
+        let settled = journal.settled_objects();
+        Ok((JournalTask::start(journal), settled))
+    }
+
+    /// Reads the objects that `wanted` accepts, one after the other.
+    pub(crate) fn objects(&self, wanted: impl Fn(u32) -> bool + Send + 'static) -> Objects {
+        let dir = self.dir();
+        let (objects, read) = mpsc::channel(AHEAD);
+        let work = move || {
+            let mut manifest = ManifestReader::open(&dir)?;
+            while let Some((number, object)) = manifest.next_object()? {
+                if wanted(number) && objects.blocking_send((number, object)).is_err() {
+                    break;
                 }
             }
+            Ok(())
         };
-        let task = tokio::task::spawn_blocking(read);
-        Ok((Unsettled { objects: reader, task }, JournalTask::start(journal)))
+        Objects { objects: read, task: tokio::task::spawn_blocking(work) }
     }
 }
 
-fn settled_before(journal: &DeliveryJournal) -> impl Fn(u32) -> bool + Send + Sync + 'static {
-    let settled = journal.settled_objects();
-    move |object| settled.contains(object)
-}
-
-/// The objects that are not settled, with their numbers.
+/// Objects of a part as they are read, with their numbers.
 #[derive(Debug)]
-pub(crate) struct Unsettled {
+pub(crate) struct Objects {
     objects: mpsc::Receiver<(u32, SealedObject)>,
     task: tokio::task::JoinHandle<wal::Result<()>>,
 }
 
-impl Unsettled {
+impl Objects {
     /// The next one; `None` at the end, or where the manifest can't be read on.
     pub(crate) async fn next(&mut self) -> Option<(u32, SealedObject)> {
         self.objects.recv().await
@@ -145,11 +135,14 @@ impl JournalTask {
                 {
                     batch.push(entry);
                 }
+                let mut news = false;
                 for entry in &batch {
-                    journal.append(entry.object, &entry.outcome)?;
+                    news |= journal.append(entry.object, &entry.outcome)?;
                 }
                 // F3: a receipt counts only once it is durable.
-                journal.sync()?;
+                if news {
+                    journal.sync()?;
+                }
                 fault_point!("flusher::receipt");
                 for entry in batch {
                     entry.synced.send(()).ok();
@@ -176,6 +169,12 @@ impl JournalHandle {
     pub(crate) async fn record(&self, object: u32, outcome: Outcome) -> bool {
         let (synced, durable) = oneshot::channel();
         self.0.send(Entry { object, outcome, synced }).await.is_ok() && durable.await.is_ok()
+    }
+
+    /// Writes an outcome that nothing depends on, for people who look.
+    pub(crate) async fn note(&self, object: u32, outcome: Outcome) {
+        let (synced, _) = oneshot::channel();
+        self.0.send(Entry { object, outcome, synced }).await.ok();
     }
 }
 

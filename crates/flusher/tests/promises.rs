@@ -230,6 +230,31 @@ async fn f5_a_dead_destination_delays_no_other() {
 }
 
 #[tokio::test]
+async fn f5_an_upload_that_hangs_delays_nothing_of_its_own_minute() {
+    let bench = Bench::new();
+    bench.accept(&["hangs", "stumbles"]).await;
+    bench.store.script_for(destination("hangs"), Fault::Delay(Duration::from_secs(86_400)));
+    for _ in 0..3 {
+        bench.store.script_for(destination("stumbles"), refusal(Class::Retry));
+    }
+    bench.clock.advance(Duration::from_secs(60));
+    let stop = CancellationToken::new();
+    let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
+    let running =
+        tokio::spawn(flusher::run(bench.config(), bench.store.clone(), clock, stop.clone()));
+    let delivered = async {
+        while bench.delivered() != Bench::expected(&["stumbles"]) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(Duration::from_secs(60), delivered) => ended.unwrap(),
+        () = bench.pass_time() => unreachable!("time passes for ever"),
+    }
+    running.abort();
+}
+
+#[tokio::test]
 async fn f6_a_second_flusher_is_refused() {
     let bench = Bench::new();
     bench.accept(&["a"]).await;

@@ -151,10 +151,11 @@ impl DeliveryJournal {
         self.settled.count
     }
 
-    /// Appends the last word on an object. A word that changes nothing is not written again.
-    pub fn append(&mut self, object: u32, outcome: &Outcome) -> Result<()> {
+    /// Appends the last word on an object; says whether it did. A word that changes nothing is not
+    /// written again.
+    pub fn append(&mut self, object: u32, outcome: &Outcome) -> Result<bool> {
         if self.is_settled(object) || self.says_the_same(object, outcome) {
-            return Ok(());
+            return Ok(false);
         }
         self.frames.write(&(object, outcome)).map_err(Error::io(&self.path))?;
         if outcome.is_settled() {
@@ -163,7 +164,7 @@ impl DeliveryJournal {
         } else {
             self.last.insert(object, outcome.clone());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Makes durable what was appended: receipts are worth something only after it.
@@ -194,6 +195,11 @@ impl SettledObjects {
     /// Whether an object is one of them.
     pub fn contains(&self, object: u32) -> bool {
         self.0.get(object)
+    }
+
+    /// Adds an object that was settled since.
+    pub fn insert(&mut self, object: u32) {
+        self.0.set(object);
     }
 }
 

@@ -14,6 +14,7 @@ use wal::{DataDir, Inspector};
 
 use crate::error::{Error, Result};
 use crate::human;
+use crate::place;
 use crate::screen::Screen;
 
 const POLL_PERIOD: Duration = Duration::from_millis(250);
@@ -40,6 +41,7 @@ pub async fn drain<E: From<Error>>(
     deliver: impl AsyncFn(DestinationFilter) -> Result<Drained, E>,
     screen: &mut Screen<'_>,
 ) -> Result<(), E> {
+    place::check(data_dir)?;
     let data = DataDir::at(data_dir);
     data.check_format().map_err(Error::from)?;
     let started = Instant::now();

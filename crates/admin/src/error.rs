@@ -1,6 +1,11 @@
 //! How a command of `admin` ends other than well.
 
 use std::io;
+use std::path::PathBuf;
+
+use wal::inspect::Damaged;
+
+use crate::human;
 
 /// An error of a report or a repair, split by the exit code that it stands for. The messages say
 /// what happened, why, and what to do.
@@ -12,24 +17,34 @@ pub enum Error {
     /// The report cannot be written.
     #[error("standard output: {0}: look where it leads to")]
     Output(#[from] io::Error),
-    /// A verification has found damage.
+    /// Damage was found.
+    ///
+    /// Told once the rest is printed.
     #[error(
-        "log: {count} {} damaged, {missing} events missing as far as is known: nothing of it is \
-         deleted: keep the data directory, restore what you can from its disk or a copy of it",
-        if *count == 1 { "thing is" } else { "things are" }
+        "log: {count} {} damaged, {}: nothing of it is deleted: keep the data directory, restore \
+         what you can from its disk or a copy of it",
+        if *count == 1 { "thing is" } else { "things are" },
+        lost(*missing, *and_more)
     )]
     Damaged {
         /// How many files and directories.
         count: usize,
-        /// How many events.
+        /// How many events are missing, as far as that is known.
         missing: u64,
+        /// Whether there is damage of which nobody knows how many events it has cost.
+        and_more: bool,
     },
-    /// A verification could not look at everything.
+    /// Not everything could be looked at.
     #[error("log: {0} things could not be looked at: they are named above: run it again")]
     NotLookedAt(usize),
     /// Something is still to be delivered.
     #[error("log: {0}: see `minutelog admin log` for what and why, then run it again")]
     Undelivered(String),
+    /// There is no such data directory.
+    #[error(
+        "data directory {}: does not exist: check data_dir, --config and --data-dir", .0.display()
+    )]
+    NoDataDir(PathBuf),
     /// A task of the program's own has died.
     #[error("internal: {0}: report this defect")]
     Internal(#[from] tokio::task::JoinError),
@@ -37,6 +52,27 @@ pub enum Error {
 
 /// A result with the error of `admin`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The error that stands for this damage.
+    pub(crate) fn damaged(damaged: &[Damaged]) -> Self {
+        Self::Damaged {
+            count: damaged.len(),
+            missing: damaged.iter().filter_map(|damaged| damaged.missing).sum(),
+            and_more: damaged.iter().any(|damaged| damaged.missing.is_none()),
+        }
+    }
+}
+
+fn lost(missing: u64, and_more: bool) -> String {
+    match (missing, and_more) {
+        (0, true) => "an unknown number of events missing".to_owned(),
+        (_, true) => {
+            format!("{} and an unknown number more missing", human::count(missing, "event"))
+        }
+        (_, false) => format!("{} missing", human::count(missing, "event")),
+    }
+}
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {

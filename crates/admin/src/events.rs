@@ -5,6 +5,7 @@ use wal::{Delivery, DeliveryState, EventQuery, EventRow, Inspector};
 
 use crate::error::Result;
 use crate::human;
+use crate::place;
 use crate::screen::Screen;
 use crate::table::{Align, Mood, Report, plain};
 
@@ -15,12 +16,33 @@ struct Document<'d> {
 
 /// Prints the events that `query` wants, one row each, the latest first.
 pub fn events(inspector: &Inspector, query: &EventQuery, screen: &mut Screen<'_>) -> Result<()> {
-    let found = inspector.events(query)?;
-    screen.warn(&found.warnings)?;
+    place::check(inspector.data_dir())?;
     if screen.json {
+        let found = inspector.events(query)?;
+        screen.warn(&found.warnings)?;
         return screen.document(&Document { events: &found.rows });
     }
-    if found.rows.is_empty() {
+    // One more than is shown tells that there are more.
+    let one_more = EventQuery { limit: query.limit.saturating_add(1), ..query.clone() };
+    let mut found = inspector.events(&one_more)?;
+    screen.warn(&found.warnings)?;
+    let are_more = query.id.is_none() && found.rows.len() > query.limit;
+    if are_more {
+        found.rows.truncate(query.limit);
+    }
+    table(query, &found.rows, screen)?;
+    if are_more {
+        let shown = human::count(query.limit as u64, "event");
+        screen.note(format!("The latest {shown} of them, and there are more: --limit N"))?;
+    }
+    Ok(())
+}
+
+fn table(query: &EventQuery, rows: &[EventRow], screen: &mut Screen<'_>) -> Result<()> {
+    if query.limit == 0 && query.id.is_none() {
+        return Ok(());
+    }
+    if rows.is_empty() {
         let none = if query.id.is_some() || query.event.is_some() {
             "No such event: it was never accepted, or its receipt has expired."
         } else {
@@ -36,7 +58,7 @@ pub fn events(inspector: &Inspector, query: &EventQuery, screen: &mut Screen<'_>
         ("OBJECTS", Align::Left),
     ];
     let mut report = Report::new(&columns, screen.colour);
-    for row in &found.rows {
+    for row in rows {
         let deliveries: Vec<String> = row.deliveries.iter().map(delivery).collect();
         let name = row.event.as_ref().map_or("-", |event| event.as_str());
         report.row([

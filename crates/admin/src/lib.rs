@@ -1,8 +1,8 @@
 //! What people see of the log, and the two things they can tell the services to do.
 //!
 //! Every report is a table for people or, on demand, one JSON document for programs. Reports need
-//! no service to run or to stop, take a data directory that is not there yet for an empty one, and
-//! write nothing into it. [`retry`] and [`drain`] ask the flusher that runs; where none does, they
+//! no service to run or to stop, refuse a data directory that does not exist, and write nothing into
+//! one that does. [`retry`] and [`drain`] ask the flusher that runs; where none does, they
 //! hand the work to one that their caller starts.
 
 mod drain;
@@ -12,6 +12,7 @@ mod events;
 mod fixture;
 mod human;
 mod minutes;
+mod place;
 mod receipts;
 #[cfg(test)]
 mod repair_tests;

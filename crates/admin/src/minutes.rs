@@ -7,6 +7,7 @@ use wal::inspect::MinuteRow;
 
 use crate::error::Result;
 use crate::human;
+use crate::place;
 use crate::screen::Screen;
 use crate::table::{Align, Report, plain};
 
@@ -17,6 +18,7 @@ struct Document<'d> {
 
 /// Prints every minute that is still on disk, with its age at `now`.
 pub fn minutes(inspector: &Inspector, now: UnixMillis, screen: &mut Screen<'_>) -> Result<()> {
+    place::check(inspector.data_dir())?;
     let found = inspector.minutes(now)?;
     screen.warn(&found.warnings)?;
     if screen.json {

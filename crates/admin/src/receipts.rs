@@ -5,6 +5,7 @@ use wal::inspect::{ReceiptQuery, ReceiptRow};
 
 use crate::error::Result;
 use crate::human;
+use crate::place;
 use crate::screen::{Listing, Screen};
 use crate::table::{Align, Report, plain};
 
@@ -17,6 +18,7 @@ pub fn receipts(
     query: &ReceiptQuery,
     screen: &mut Screen<'_>,
 ) -> Result<()> {
+    place::check(inspector.data_dir())?;
     let warnings = if screen.json {
         documents(inspector, query, screen)?
     } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Prefix, SystemClock};
 use wal::inspect::Destinations;
 
-use crate::fixture::{Fixture, Printed, print_async};
+use crate::fixture::{Fixture, Printed, destination, files, print_async};
 use crate::{Error, drain, retry};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -39,8 +39,77 @@ fn objects(fixture: &Fixture) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_there_is_refused() {
+    let fixture = Fixture::new();
+    let printed = retried(&fixture, &Destinations::default(), false).await;
+    assert!(matches!(printed.result, Err(Error::NoDataDir(_))), "{printed:?}");
+    let printed = drained(&fixture, TIMEOUT, false).await;
+    assert!(matches!(printed.result, Err(Error::NoDataDir(_))), "{printed:?}");
+    assert!(!fixture.data_dir().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_quarantined_and_never_called_delivered() {
+    for with_flusher in [false, true] {
+        let fixture = Fixture::new();
+        fixture.logged(&[("a", "", "1"), ("a", "", "2"), ("b", "", "3")]).await;
+        fixture.refuse("a", 1);
+        fixture.deliver(flusher::DestinationFilter::default()).await.unwrap();
+        // The flusher tries what is parked when it starts.
+        fixture.refuse("a", usize::from(with_flusher));
+        let running = if with_flusher { Some(fixture.flusher().await) } else { None };
+        while with_flusher && fixture.store.tries().len() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let data = wal::DataDir::at(fixture.data_dir());
+        let part = data.parts(wal::Stage::Parked).unwrap()[0];
+        let dir = data.part_dir(wal::Stage::Parked, part);
+        let object = {
+            let mut manifest = wal::ManifestReader::open(&dir).unwrap();
+            let mut objects = std::iter::from_fn(|| manifest.next_object().unwrap());
+            objects.find(|(_, object)| object.destination == destination("a")).unwrap().1
+        };
+        let mut bytes = std::fs::read(dir.join("segments")).unwrap();
+        bytes[usize::try_from(object.offset).unwrap() + 12] ^= 1;
+        std::fs::write(dir.join("segments"), bytes).unwrap();
+        let printed = retried(&fixture, &Destinations::default(), true).await;
+        let row = printed.json()["retried"][0].clone();
+        assert_eq!(
+            (&row["objects"], &row["delivered"], &row["quarantined"]),
+            (&1.into(), &0.into(), &1.into()),
+            "{row}"
+        );
+        let Err(Error::Damaged { count: 1, missing: 2, .. }) = printed.result else {
+            panic!("{printed:?}")
+        };
+        assert_eq!(objects(&fixture), 1);
+        if let Some((stop, flusher)) = running {
+            stop.cancel();
+            flusher.await.unwrap();
+        }
+    }
+}
+
+/// A socket that takes requests and never answers is what a stopped process leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_does_not_wait_for_an_ingest_that_is_stopped() {
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.data_dir()).unwrap();
+    let socket = fixture.data_dir().join("ingest-1.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let drained = drained(&fixture, TIMEOUT, false);
+    let printed = tokio::time::timeout(TIMEOUT, drained).await.expect("an answer in good time");
+    let Err(Error::Log(error @ wal::Error::Control { .. })) = printed.result else {
+        panic!("{printed:?}")
+    };
+    let message = error.to_string();
+    assert!(message.contains("ingest does not answer: it is stopped or hung"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_parked_is_nothing_to_retry() {
     let fixture = Fixture::new();
+    std::fs::create_dir(fixture.data_dir()).unwrap();
     let printed = retried(&fixture, &Destinations::default(), false).await;
     assert_eq!((printed.out.as_str(), printed.result.is_ok()), ("Nothing is parked.\n", true));
     let printed = retried(&fixture, &Destinations::default(), true).await;
@@ -92,11 +161,12 @@ async fn a_running_flusher_retries_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_log_is_drained() {
     let fixture = Fixture::new();
+    std::fs::create_dir(fixture.data_dir()).unwrap();
     let printed = drained(&fixture, TIMEOUT, false).await;
     assert!(printed.result.is_ok());
     let printed = drained(&fixture, TIMEOUT, true).await;
     assert_eq!(printed.json(), serde_json::json!({"drained": true, "minutes": []}));
-    assert!(!fixture.data_dir().exists());
+    assert_eq!(files(&fixture.data_dir()), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,8 +30,26 @@ fn all(fixture: &Fixture, json: bool) -> All {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_no_empty_log() {
+    let fixture = Fixture::new();
+    let text = all(&fixture, false);
+    for printed in [text.minutes, text.events, text.receipts, text.show, text.verify] {
+        let Err(error @ Error::NoDataDir(_)) = printed.result else { panic!("{printed:?}") };
+        let message = error.to_string();
+        assert!(message.contains(&fixture.data_dir().display().to_string()), "{message}");
+        assert!(message.ends_with("does not exist: check data_dir, --config and --data-dir"));
+        assert_eq!(printed.out, "");
+    }
+    std::fs::write(fixture.data_dir(), "a file").unwrap();
+    let Err(Error::Log(wal::Error::Io { .. })) = all(&fixture, false).minutes.result else {
+        panic!("a file is no data directory");
+    };
+}
+
+#[test]
 fn without_a_log_reports_are_empty_and_make_nothing() {
     let fixture = Fixture::new();
+    std::fs::create_dir(fixture.data_dir()).unwrap();
     let text = all(&fixture, false);
     for printed in [&text.minutes, &text.events, &text.receipts, &text.verify] {
         assert!(printed.result.is_ok());
@@ -45,7 +63,7 @@ fn without_a_log_reports_are_empty_and_make_nothing() {
     assert_eq!(json.receipts.json(), serde_json::json!({"receipts": []}));
     assert_eq!(json.show.json(), serde_json::json!({"minute": null, "events": []}));
     assert_eq!(json.verify.json()["damaged"], serde_json::json!([]));
-    assert!(!fixture.data_dir().exists());
+    assert_eq!(files(&fixture.data_dir()), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,8 +137,15 @@ async fn damage_is_printed_and_then_an_error() {
     bytes[20] ^= 1;
     std::fs::write(&segments, bytes).unwrap();
     let text = all(&fixture, false);
-    assert!(matches!(text.verify.result, Err(Error::Damaged { count: 1, missing: 2 })));
+    assert!(matches!(
+        text.verify.result,
+        Err(Error::Damaged { count: 1, missing: 2, and_more: false })
+    ));
     assert!(text.verify.out.contains(&segments.display().to_string()));
+    // Nothing of the damaged object is printed; what is damaged is told beside the report.
+    assert!(matches!(text.show.result, Err(Error::Damaged { count: 1, missing: 2, .. })));
+    assert_eq!(text.show.out, "");
+    assert!(text.show.err.contains("object a/") && text.show.err.contains("2 events missing"));
     let json = all(&fixture, true).verify.json();
     assert_eq!(
         (json["damaged"].as_array().unwrap().len(), &json["damaged"][0]["missing"]),
@@ -133,6 +158,43 @@ async fn damage_is_printed_and_then_an_error() {
             destination("a").to_string().trim_end_matches('/')
         ))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_much_a_torn_manifest_loses_is_said_to_be_unknown() {
+    let fixture = Fixture::new();
+    fixture.logged(&[("a", "", "1")]).await;
+    fixture.refuse("a", 99);
+    fixture.deliver(flusher::DestinationFilter::default()).await.unwrap();
+    let data = DataDir::at(fixture.data_dir());
+    let part = data.parts(Stage::Parked).unwrap()[0];
+    let manifest = data.part_dir(Stage::Parked, part).join("manifest");
+    let bytes = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    let verify = all(&fixture, false).verify;
+    assert!(verify.out.contains("unknown"), "{}", verify.out);
+    let message = verify.result.unwrap_err().to_string();
+    assert!(message.contains("an unknown number of events missing"), "{message}");
+    let json = all(&fixture, true).verify.json();
+    assert_eq!(json["damaged"][0]["missing"], serde_json::Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_cuts_is_told_to_people() {
+    let fixture = Fixture::new();
+    fixture.logged(&[("a", "", "1"), ("a", "", "2"), ("a", "", "3")]).await;
+    let inspector = fixture.inspector();
+    let limited = |limit: usize, json: bool| {
+        let query = EventQuery { limit, ..EventQuery::default() };
+        print(json, |screen| events(&inspector, &query, screen))
+    };
+    let cut = limited(2, false);
+    assert_eq!(cut.out.lines().count(), 3, "{}", cut.out);
+    assert!(cut.err.contains("2 events") && cut.err.contains("more: --limit N"), "{}", cut.err);
+    assert!(limited(0, false).err.contains("more: --limit N"));
+    assert_eq!(limited(3, false).err, "");
+    let json = limited(2, true);
+    assert_eq!((json.json()["events"].as_array().unwrap().len(), &*json.err), (2, ""));
 }
 
 #[test]

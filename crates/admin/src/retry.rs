@@ -1,18 +1,18 @@
 //! `admin retry`: parked destinations are tried now.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flusher::{DestinationFilter, Drained};
-use model::Destination;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wal::inspect::{Destinations, WaitingRow};
+use wal::inspect::{Destinations, Found, ParkedObjects, ParkedRow};
 use wal::{DataDir, Inspector};
 
 use crate::error::{Error, Result};
 use crate::human;
+use crate::place;
 use crate::screen::Screen;
 use crate::table::{Align, Mood, Report, plain};
 
@@ -25,81 +25,77 @@ const QUIET: Duration = Duration::from_secs(10);
 
 const POLL_PERIOD: Duration = Duration::from_millis(200);
 
-/// What became of a destination.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Retried {
-    bucket: String,
-    prefix: String,
-    /// How many objects were parked.
-    objects: u64,
-    /// How many of them are not any more, as they are in S3.
-    delivered: u64,
-    /// Why the others wait.
-    error: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Document<'d> {
-    retried: &'d [Retried],
+    retried: &'d [ParkedRow],
 }
 
 /// Has the parked objects of some destinations tried now, and prints what became of each: by the
 /// flusher that runs or, where none does, by `deliver`.
 ///
-/// [`Error::Undelivered`] where something is still parked.
+/// [`Error::Undelivered`] where something still waits, [`Error::Damaged`] where something was
+/// quarantined: what counts as delivered has its receipt.
 pub async fn retry<E: From<Error>>(
     data_dir: &Path,
     wanted: &Destinations,
     deliver: impl AsyncFnOnce(DestinationFilter) -> Result<Drained, E>,
     screen: &mut Screen<'_>,
 ) -> Result<(), E> {
+    place::check(data_dir)?;
     let data = DataDir::at(data_dir);
-    let before = parked(&data, wanted).await?;
-    if before.is_empty() {
-        return Ok(nothing(screen)?);
+    let inspector = Inspector::new(data_dir.to_owned());
+    let (look, of) = (inspector.clone(), wanted.clone());
+    let parked = spawn_blocking(move || look.parked(&of)).await.map_err(Error::from)?;
+    let parked = Arc::new(parked.map_err(Error::from)?);
+    screen.warn(&parked.warnings).map_err(Error::from)?;
+    if parked.is_empty() {
+        nothing(&parked, screen)?;
+        return Ok(all_looked_at(&parked)?);
     }
     let filter = DestinationFilter { bucket: wanted.bucket.clone(), prefix: wanted.prefix.clone() };
-    let (asked, asked_filter) = (data.clone(), filter.clone());
-    let answer = spawn_blocking(move || flusher::ask_retry(&asked, &asked_filter));
-    let after = if answer.await.map_err(Error::from)?.map_err(Error::from)?.is_some() {
-        wait(&data, wanted, &before).await?
+    let asked_filter = filter.clone();
+    let answer = spawn_blocking(move || flusher::ask_retry(&data, &asked_filter));
+    let became = if answer.await.map_err(Error::from)?.map_err(Error::from)?.is_some() {
+        wait(&inspector, &parked).await?
     } else {
         deliver(filter).await?;
-        parked(&data, wanted).await?
+        became(&inspector, &parked).await?
     };
-    Ok(report(&before, &after, screen)?)
+    screen.warn(&became.warnings).map_err(Error::from)?;
+    report(&became.rows, screen)?;
+    Ok(all_looked_at(&parked)?)
 }
 
-fn nothing(screen: &mut Screen<'_>) -> Result<()> {
+fn nothing(parked: &ParkedObjects, screen: &mut Screen<'_>) -> Result<()> {
     if screen.json {
         return screen.document(&Document { retried: &[] });
     }
-    Ok(screen.line("Nothing is parked.")?)
+    if parked.warnings.is_empty() {
+        screen.line("Nothing is parked.")?;
+    }
+    Ok(())
 }
 
-/// The destinations with parked objects.
-async fn parked(
-    data: &DataDir,
-    wanted: &Destinations,
-) -> Result<BTreeMap<Destination, WaitingRow>> {
-    let (inspector, wanted) = (Inspector::new(data.root().to_owned()), wanted.clone());
-    let found = spawn_blocking(move || inspector.waiting(&wanted)).await??;
-    let parked = found.rows.into_iter().filter(|row| row.parked > 0);
-    Ok(parked.map(|row| (Destination::new(row.bucket.clone(), row.prefix.clone()), row)).collect())
+fn all_looked_at(parked: &ParkedObjects) -> Result<()> {
+    match parked.warnings.len() {
+        0 => Ok(()),
+        count => Err(Error::NotLookedAt(count)),
+    }
 }
 
-/// Waits until the flusher has delivered what was parked, or brings no more news.
-async fn wait(
-    data: &DataDir,
-    wanted: &Destinations,
-    before: &BTreeMap<Destination, WaitingRow>,
-) -> Result<BTreeMap<Destination, WaitingRow>> {
+async fn became(inspector: &Inspector, parked: &Arc<ParkedObjects>) -> Result<Found<ParkedRow>> {
+    let (inspector, parked) = (inspector.clone(), Arc::clone(parked));
+    Ok(spawn_blocking(move || inspector.became(&parked)).await?)
+}
+
+/// Waits until the flusher has settled what was parked, or brings no more news.
+async fn wait(inspector: &Inspector, parked: &Arc<ParkedObjects>) -> Result<Found<ParkedRow>> {
     let (started, mut news) = (Instant::now(), Instant::now());
-    let mut last = before.clone();
+    let mut last = became(inspector, parked).await?;
     loop {
         tokio::time::sleep(POLL_PERIOD).await;
-        let now = parked(data, wanted).await?;
-        let is_over = before.keys().all(|destination| !now.contains_key(destination));
+        let now = became(inspector, parked).await?;
+        let is_over = !now.rows.iter().any(ParkedRow::waits);
         if is_over || started.elapsed() >= PATIENCE || news.elapsed() >= QUIET {
             return Ok(now);
         }
@@ -110,30 +106,21 @@ async fn wait(
     }
 }
 
-fn report(
-    before: &BTreeMap<Destination, WaitingRow>,
-    after: &BTreeMap<Destination, WaitingRow>,
-    screen: &mut Screen<'_>,
-) -> Result<()> {
-    let retried: Vec<Retried> = before
-        .iter()
-        .map(|(destination, row)| {
-            let left = after.get(destination);
-            Retried {
-                bucket: row.bucket.to_string(),
-                prefix: row.prefix.to_string(),
-                objects: row.parked,
-                delivered: row.parked.saturating_sub(left.map_or(0, |left| left.parked)),
-                error: left.and_then(|left| left.error.clone()),
-            }
-        })
-        .collect();
+fn report(retried: &[ParkedRow], screen: &mut Screen<'_>) -> Result<()> {
     if screen.json {
-        screen.document(&Document { retried: &retried })?;
+        screen.document(&Document { retried })?;
     } else {
-        print(&retried, screen)?;
+        print(retried, screen)?;
     }
-    let left = retried.iter().filter(|retried| retried.delivered < retried.objects).count() as u64;
+    let quarantined: u64 = retried.iter().map(|row| row.quarantined).sum();
+    if quarantined > 0 {
+        return Err(Error::Damaged {
+            count: usize::try_from(quarantined).unwrap_or(usize::MAX),
+            missing: retried.iter().map(|row| row.quarantined_events).sum(),
+            and_more: false,
+        });
+    }
+    let left = retried.iter().filter(|row| row.waits()).count() as u64;
     if left == 0 {
         return Ok(());
     }
@@ -141,15 +128,22 @@ fn report(
     Err(Error::Undelivered(what))
 }
 
-fn print(retried: &[Retried], screen: &mut Screen<'_>) -> Result<()> {
-    let columns =
-        [("DESTINATION", Align::Left), ("DELIVERED", Align::Right), ("STILL PARKED", Align::Left)];
+fn print(retried: &[ParkedRow], screen: &mut Screen<'_>) -> Result<()> {
+    let columns = [
+        ("DESTINATION", Align::Left),
+        ("DELIVERED", Align::Right),
+        ("QUARANTINED", Align::Right),
+        ("LAST ERROR", Align::Left),
+    ];
     let mut table = Report::new(&columns, screen.colour);
-    for Retried { bucket, prefix, objects, delivered, error } in retried {
+    for row in retried {
+        let ParkedRow { bucket, prefix, objects, delivered, quarantined, error, .. } = row;
         let mood = if delivered == objects { Mood::Good } else { Mood::Waiting };
+        let damage = if *quarantined > 0 { Mood::Bad } else { Mood::Plain };
         table.row([
             plain(format!("s3://{bucket}/{prefix}")),
             (format!("{delivered}/{objects}"), mood),
+            (quarantined.to_string(), damage),
             plain(error.as_deref().unwrap_or("-")),
         ]);
     }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use wal::inspect::Damaged;
 
 use crate::error::Result;
+use crate::human;
 
 /// Where a report goes, and in which form.
 pub struct Screen<'s> {
@@ -42,6 +44,16 @@ impl Screen<'_> {
     /// Writes what could not be read.
     pub(crate) fn warn(&mut self, warnings: &[String]) -> io::Result<()> {
         warnings.iter().try_for_each(|warning| writeln!(self.err, "warning: {warning}"))
+    }
+
+    /// Writes what is damaged.
+    pub(crate) fn damaged(&mut self, damaged: &[Damaged]) -> io::Result<()> {
+        damaged.iter().try_for_each(|Damaged { path, what, missing }| {
+            let missing = missing.map_or("an unknown number of events".to_owned(), |missing| {
+                human::count(missing, "event")
+            });
+            writeln!(self.err, "damaged: {}: {what}: {missing} missing", path.display())
+        })
     }
 
     /// Writes the one JSON document, indented.

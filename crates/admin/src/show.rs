@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use model::{Bucket, EventId, EventName, Minute, Prefix};
 use serde::Serialize;
 use wal::Inspector;
-use wal::inspect::{ShowQuery, ShownEvent};
+use wal::inspect::{ShowQuery, Shown, ShownEvent};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::human;
+use crate::place;
 use crate::screen::{Listing, Screen};
 
 #[derive(Serialize)]
@@ -22,7 +23,11 @@ struct Item<'e> {
 
 /// Prints the events that `query` wants: their lines, exactly as they will be delivered, or one
 /// JSON document.
+///
+/// [`Error::Damaged`] once that is done, where something of the minute is damaged: of a damaged
+/// object nothing is printed. [`Error::NotLookedAt`] where something could not be read.
 pub fn show(inspector: &Inspector, query: &ShowQuery, screen: &mut Screen<'_>) -> Result<()> {
+    place::check(inspector.data_dir())?;
     let (mut listing, mut written) = (Listing::default(), Ok(()));
     let json = screen.json;
     let shown = inspector.show(query, |event| {
@@ -31,11 +36,23 @@ pub fn show(inspector: &Inspector, query: &ShowQuery, screen: &mut Screen<'_>) -
     })?;
     written?;
     screen.warn(&shown.warnings)?;
+    screen.damaged(&shown.damaged)?;
     if json {
         let minute = quoted(shown.minute)?;
         listing.begin(screen.out, &format!("{{\"minute\":{minute},\"events\":"))?;
-        return Ok(listing.end(screen.out)?);
+        listing.end(screen.out)?;
+    } else if shown.damaged.is_empty() && shown.warnings.is_empty() {
+        note(query, &shown, screen)?;
     }
+    match (&*shown.damaged, shown.warnings.len()) {
+        ([], 0) => Ok(()),
+        ([], count) => Err(Error::NotLookedAt(count)),
+        (damaged, _) => Err(Error::damaged(damaged)),
+    }
+}
+
+/// Tells people why there is nothing.
+fn note(query: &ShowQuery, shown: &Shown, screen: &mut Screen<'_>) -> Result<()> {
     // To standard error: what stands on standard output is lines of events, and nothing else.
     match shown.minute {
         None => screen.note(format!(

@@ -8,6 +8,7 @@ use wal::inspect::{Checked, Damaged};
 
 use crate::error::{Error, Result};
 use crate::human;
+use crate::place;
 use crate::screen::Screen;
 use crate::table::{Align, Mood, Report, plain};
 
@@ -25,6 +26,7 @@ pub fn verify(
     time: Option<UnixMillis>,
     screen: &mut Screen<'_>,
 ) -> Result<()> {
+    place::check(inspector.data_dir())?;
     let bar = if screen.moving && !screen.json { bar() } else { ProgressBar::hidden() };
     let report = inspector.verify(time, |progress| {
         bar.set_length(progress.total_bytes.max(progress.done_bytes));
@@ -43,8 +45,7 @@ pub fn verify(
         print(report.checked, &report.damaged, screen)?;
     }
     if !report.damaged.is_empty() {
-        let missing = report.damaged.iter().map(|damaged| damaged.missing).sum();
-        return Err(Error::Damaged { count: report.damaged.len(), missing });
+        return Err(Error::damaged(&report.damaged));
     }
     match report.warnings.len() {
         0 => Ok(()),
@@ -64,7 +65,7 @@ fn print(checked: Checked, damaged: &[Damaged], screen: &mut Screen<'_>) -> Resu
         let mut report = Report::new(&columns, screen.colour);
         for damaged in damaged {
             report.row([
-                (damaged.missing.to_string(), Mood::Bad),
+                (damaged.missing.map_or("unknown".to_owned(), |n| n.to_string()), Mood::Bad),
                 plain(damaged.path.display().to_string()),
                 plain(&*damaged.what),
             ]);

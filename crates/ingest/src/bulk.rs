@@ -50,7 +50,8 @@ pub(crate) fn parse(
     if events {
         return Ok(());
     }
-    Err(Problem::new(Kind::NoEvents, "no events: the body is empty: send at least one event"))
+    let why = if body.is_empty() { "the body is empty" } else { "the body is white space only" };
+    Err(Problem::new(Kind::NoEvents, format!("no events: {why}: send at least one event")))
 }
 
 /// RFC 8259, section 2: the white space of JSON, and no other.
@@ -121,7 +122,11 @@ mod tests {
             (Form::Json, " \n"),
             (Form::Text, ""),
         ] {
-            assert_eq!(refused(form, body).0, Kind::NoEvents, "{form:?} {body:?}");
+            let (kind, problem) = refused(form, body);
+            assert_eq!(kind, Kind::NoEvents, "{form:?} {body:?}");
+            assert!(problem.detail().starts_with("no events: "), "{problem:?}");
+            let empty = problem.detail().contains("the body is empty");
+            assert_eq!(empty, body.is_empty(), "{form:?} {body:?}: {problem:?}");
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) enum Form {
 }
 
 const ENCODINGS: &str = "gzip, deflate, zstd, identity";
+const JSON_TYPE: &str = "application/json";
 const BULK_TYPES: &str = "application/x-ndjson, application/json, text/plain";
 
 impl Encoding {
@@ -59,15 +60,15 @@ impl Encoding {
 
 /// Checks that the body is JSON. Without a `Content-Type` it is taken to be.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    match media_type(headers)?.as_deref() {
-        None | Some("application/json") => Ok(()),
-        Some(other) => Err(unsupported(other, "application/json")),
+    match media_type(headers, JSON_TYPE)?.as_deref() {
+        None | Some(JSON_TYPE) => Ok(()),
+        Some(other) => Err(unsupported(other, JSON_TYPE)),
     }
 }
 
 /// Reads the `Content-Type` of a bulk request, which nothing can stand in for.
 pub(crate) fn bulk_form(headers: &HeaderMap) -> Result<Form, Problem> {
-    match media_type(headers)?.as_deref() {
+    match media_type(headers, BULK_TYPES)?.as_deref() {
         Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
             Ok(Form::Ndjson)
         }
@@ -83,8 +84,9 @@ pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     single(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 
-/// The media type without its parameters, in lower case. A `charset` other than UTF-8 is refused.
-fn media_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// The media type without its parameters, in lower case. A `charset` other than UTF-8 is refused,
+/// with `accepted` as the types that would be taken.
+fn media_type(headers: &HeaderMap, accepted: &'static str) -> Result<Option<String>, Problem> {
     let Some(value) = single(headers, &CONTENT_TYPE) else { return Ok(None) };
     let mut parts = value.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -94,7 +96,7 @@ fn media_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         let utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|it| charset.eq_ignore_ascii_case(it));
         if key.trim().eq_ignore_ascii_case("charset") && !utf8 {
             let detail = format!("the charset `{charset}` is not supported: send UTF-8");
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail).accept(accepted));
         }
     }
     Ok(if name.is_empty() { None } else { Some(name) })

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     InvalidEventName,
     /// More destinations in this minute than allowed.
     TooManyDestinations,
+    /// More destinations in one request than a minute may have.
+    TooManyDestinationsInRequest,
     /// The service has no memory for the body now.
     Overloaded,
     /// The log has reached its limit on disk.
@@ -107,6 +109,11 @@ impl Kind {
             Self::TooManyDestinations => {
                 ("too-many-destinations", S::TOO_MANY_REQUESTS, "Too many destinations")
             }
+            Self::TooManyDestinationsInRequest => (
+                "too-many-destinations-in-request",
+                S::PAYLOAD_TOO_LARGE,
+                "The request has too many destinations",
+            ),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "The service is busy"),
             Self::LogFull => ("log-full", S::SERVICE_UNAVAILABLE, "The log is full"),
             Self::Draining => ("draining", S::SERVICE_UNAVAILABLE, "The service is draining"),

@@ -38,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) metrics: Arc<Metrics>,
     reader: Reader,
     limit: Limit,
+    max_destinations: u32,
     appender: Appender,
     stopping: AtomicBool,
 }
@@ -51,6 +52,7 @@ impl Service {
             metrics,
             reader: Reader::new(config.max_request_bytes),
             limit: Limit { max_event_bytes: config.max_event_bytes },
+            max_destinations: config.max_destinations_per_minute,
             appender,
             stopping: AtomicBool::new(false),
         }
@@ -134,11 +136,26 @@ impl Service {
     /// G1: this resolves when the events are on stable storage, and the answer is made after it.
     /// Until then they take about the memory that the body's share stands for.
     async fn append(&self, batch: Batch, share: Share) -> Result<Appended, Problem> {
+        self.fits_into_a_minute(&batch)?;
         let (events, payload_bytes) = (batch.events(), batch.payload_bytes());
         let appended = self.appender.append(batch).await.map_err(refused)?;
         drop(share);
         self.metrics.accepted(events, payload_bytes);
         Ok(appended)
+    }
+
+    /// What no minute can take would be told to come back in each of them.
+    fn fits_into_a_minute(&self, batch: &Batch) -> Result<(), Problem> {
+        let (destinations, limit) = (batch.destinations(), self.max_destinations);
+        if u32::try_from(destinations).is_ok_and(|destinations| destinations <= limit) {
+            return Ok(());
+        }
+        let detail = format!(
+            "the request has {destinations} destinations, and a minute may have {limit}, the limit \
+             of `ingest.max_destinations_per_minute`: split the request, and send the parts in \
+             different minutes"
+        );
+        Err(Problem::new(Kind::TooManyDestinationsInRequest, detail))
     }
 }
 
@@ -169,7 +186,7 @@ fn refused(error: AppendError) -> Problem {
         }
         AppendError::TooManyDestinations { limit, retry_after } => {
             let detail = format!(
-                "this minute has {limit} destinations already, the limit of \
+                "this minute would have more than {limit} destinations, the limit of \
                  `ingest.max_destinations_per_minute`: send it again in the next minute"
             );
             Problem::new(Kind::TooManyDestinations, detail).retry_after(retry_after)

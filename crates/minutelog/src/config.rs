@@ -6,6 +6,7 @@
 
 mod load;
 mod place;
+mod plain;
 mod rules;
 mod s3;
 mod token;
@@ -81,12 +82,14 @@ impl Default for LogConfig {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IngestConfig {
     /// Where clients send to. Default `127.0.0.1:9600`.
+    #[serde(deserialize_with = "values::listener")]
     pub(crate) listen: SocketAddr,
     /// Where `/healthz`, `/readyz` and `/metrics` are. Default `127.0.0.1:9601`.
+    #[serde(deserialize_with = "values::listener")]
     pub(crate) ops_listen: SocketAddr,
     /// Who may send. Default `tokens`.
     pub(crate) auth: AuthMode,
-    /// Allows `auth = "none"` on listeners that are not on loopback. Default false.
+    /// Allows `auth = "none"` where a listener is not on loopback. Default false.
     pub(crate) insecure: bool,
     /// The largest payload. Up to 16MiB; default 1MiB.
     pub(crate) max_event_bytes: ByteCount,
@@ -125,6 +128,7 @@ pub(crate) enum AuthMode {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FlusherConfig {
     /// Where `/healthz`, `/readyz` and `/metrics` are. Default `127.0.0.1:9602`.
+    #[serde(deserialize_with = "values::listener")]
     pub(crate) ops_listen: SocketAddr,
     /// 1 (fast) to 9 (small), or `auto`: 6 while it keeps up, faster while it is behind. Default 6.
     pub(crate) gzip_level: GzipLevel,

@@ -36,6 +36,19 @@ impl From<&wal::Error> for Code {
     }
 }
 
+/// What to do about an error of the log; `None` where its message says so itself.
+fn advice(error: &wal::Error) -> Option<&'static str> {
+    match error {
+        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => {
+            Some("check that the directory exists and that this user may write to it")
+        }
+        wal::Error::Damaged { .. } => Some("see `minutelog admin verify` for what is damaged"),
+        wal::Error::Busy { .. } => Some("stop the other process, or try again in a moment"),
+        wal::Error::Control { .. } => Some("look at the service's log, and try again"),
+        wal::Error::Format { .. } => None,
+    }
+}
+
 /// Why a command ends with another exit code than 0.
 ///
 /// The message has the form `what happened: why: what to do`; `main` puts `error: ` before it.
@@ -55,6 +68,12 @@ impl Failure {
     /// A failure to read or write; `what` names the thing, `fix` says what to do.
     pub(crate) fn io(what: &str, error: &io::Error, fix: &str) -> Self {
         Self::new(Code::Io, format!("{what}: {error}: {fix}"))
+    }
+
+    /// A failure of the log, met by `who`, with what to do about it.
+    pub(crate) fn log(who: &str, error: &wal::Error) -> Self {
+        let advice = advice(error).map(|advice| format!(": {advice}")).unwrap_or_default();
+        Self::new(Code::from(error), format!("{who}: {error}{advice}"))
     }
 
     /// What the process exits with.

@@ -47,5 +47,7 @@ fn start_tracing(cli: &Cli) -> Result<(), Failure> {
     let default_level = if service { "info" } else { "warn" };
     let level = cli.global.log_level.as_deref().unwrap_or(default_level);
     let json = (service && cli.global.json).then_some(LogFormat::Json);
-    telemetry::start(cli.global.log_format.or(json), level)
+    // An operation that the embedded server does not have is an error to it and none to the flusher.
+    let quiet: &[&str] = if service { &[] } else { &["s3s=off"] };
+    telemetry::start(cli.global.log_format.or(json), level, quiet)
 }

@@ -10,10 +10,13 @@ use crate::failure::{Code, Failure};
 
 /// Sends tracing to standard error.
 ///
-/// `level` is a level or a list of directives, as in `info,flusher=debug`. Without a `format`, a
-/// terminal gets text (in colours) and everything else JSON, one object a line.
-pub(crate) fn start(format: Option<LogFormat>, level: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::builder().parse(level).map_err(|error| {
+/// `level` is a level or a list of directives, as in `info,flusher=debug`; `quiet` are directives
+/// that hold unless `level` has others for the same targets. Without a `format`, a terminal gets
+/// text (in colours) and everything else JSON, one object a line.
+pub(crate) fn start(format: Option<LogFormat>, level: &str, quiet: &[&str]) -> Result<(), Failure> {
+    // Of two directives for one target the later one holds.
+    let directives = [quiet, &[level]].concat().join(",");
+    let filter = EnvFilter::builder().parse(directives).map_err(|error| {
         Failure::new(
             Code::Usage,
             format!("log level {level:?}: {error}: give trace, debug, info, warn, error or directives such as info,flusher=debug"),

@@ -131,6 +131,24 @@ fn a_refused_configuration_exits_with_78_and_names_file_line_and_key() {
 }
 
 #[test]
+fn a_data_directory_that_can_not_be_one_exits_with_74_and_says_what_to_do() {
+    let (directory, file) = config(
+        "[ingest]\nauth = \"none\"\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n[flusher]\nops_listen = \"127.0.0.1:0\"\n",
+    );
+    let taken = directory.path().join("taken");
+    fs::write(&taken, "a file").unwrap();
+    for command in ["ingest", "flusher"] {
+        let (file, taken) = (file.to_str().unwrap(), taken.to_str().unwrap());
+        let (_, stderr, code) = run(&[command, "--config", file, "--data-dir", taken]);
+        let error = stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert_eq!(code, 74, "{stderr}");
+        assert!(error.starts_with(&format!("error: {command}: {taken}")), "{stderr}");
+        let advice = ": check that the directory exists and that this user may write to it";
+        assert!(error.ends_with(advice), "{stderr}");
+    }
+}
+
+#[test]
 fn check_and_ingest_want_somebody_who_can_send() {
     for command in ["check", "ingest"] {
         let (_, stderr, code) = run(&[command]);
@@ -142,7 +160,7 @@ fn check_and_ingest_want_somebody_who_can_send() {
 #[test]
 fn check_prints_everything_resolved_and_no_secret() {
     let (_directory, path) = config(&format!(
-        "[[bucket]]\nname = \"abc\"\nrole_arn = \"arn:aws:iam::123456789012:role/r\"\nexternal_id = \"sesame\"\n[[token]]\nname = \"checkout\"\nhash = \"{SECRET_HASH}\"\nallow = [\"abc/*\"]\n"
+        "[[bucket]]\nname = \"abc\"\nrole_arn = \"arn:aws:iam::123456789012:role/r\"\nexternal_id = \"sesame\"\n[[token]]\nname = \"checkout\"\nhash = \"{SECRET_HASH}\"\nallow = [\"abc/exact\", \"abc/*\"]\n[flusher]\nreceipt_retention = \"36h\"\n"
     ));
     let check = || {
         let mut command = minutelog();
@@ -160,7 +178,8 @@ fn check_prints_everything_resolved_and_no_secret() {
         "gzip_level = 6",
         "external_id = \"(redacted)\"",
         "hash = \"blake3:af1349b9…\"",
-        "allow = [\"abc/*\"]",
+        "allow = [\"abc/exact\", \"abc/*\"]",
+        "receipt_retention = \"36h\"",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
     }

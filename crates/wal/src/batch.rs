@@ -97,6 +97,11 @@ impl Batch {
         self.events
     }
 
+    /// How many destinations there are.
+    pub fn destinations(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The bytes of all payloads.
     pub fn payload_bytes(&self) -> u64 {
         self.payload_bytes

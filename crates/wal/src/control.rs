@@ -149,12 +149,12 @@ pub fn call(
     Ok(Some(BufReader::with_capacity(64 * 1024, stream)))
 }
 
-/// What a failed read of an answer means.
+/// What a failed read of the answer of an ingest means.
 pub(crate) fn unanswered(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
     move |error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Control {
             path: path.to_owned(),
-            message: "the service does not answer: it is stopped or hung".to_owned(),
+            message: "ingest does not answer: it is stopped or hung".to_owned(),
         },
         _ => Error::io(path)(error),
     }

@@ -17,6 +17,7 @@ mod group;
 #[cfg(test)]
 mod list_tests;
 mod minute_list;
+mod parked;
 mod part;
 mod receipt_list;
 mod row;
@@ -28,10 +29,9 @@ mod verify_part;
 mod verify_run;
 #[cfg(test)]
 mod verify_tests;
-mod waiting_list;
 mod window;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::{EventId, EventName, UnixMillis};
 
@@ -39,12 +39,12 @@ use crate::error::{Error, Result};
 use crate::layout::DataDir;
 
 pub use minute_list::{MinuteRow, MinuteState};
+pub use parked::{ParkedObjects, ParkedRow};
 pub use receipt_list::{ReceiptQuery, ReceiptRow};
 pub use row::{Delivery, DeliveryState, Dest, EventRow};
 pub use segment::BLOCK_BYTES;
 pub use show::{Destinations, ShowQuery, Shown, ShownEvent};
 pub use verify::{Checked, Damaged, Progress, VerifyReport};
-pub use waiting_list::WaitingRow;
 
 /// Looks into a data directory.
 #[derive(Clone, Debug)]
@@ -78,6 +78,11 @@ impl Inspector {
     /// Looks into this data directory. It need not be there yet: then nothing is found.
     pub fn new(data_dir: PathBuf) -> Self {
         Self { data: DataDir::at(data_dir) }
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.data.root()
     }
 
     /// What became of the event with this id; `None` where the log and the receipts know none.
@@ -149,8 +154,14 @@ impl Inspector {
         verify::verify(&self.data, time, &mut progress)
     }
 
-    /// The destinations among `wanted` whose sealed objects are not in S3 yet.
-    pub fn waiting(&self, wanted: &Destinations) -> Result<Found<WaitingRow>> {
-        waiting_list::waiting(&self.data, wanted)
+    /// The objects of the destinations among `wanted` that S3 refuses for a reason that only a
+    /// person can mend.
+    pub fn parked(&self, wanted: &Destinations) -> Result<ParkedObjects> {
+        ParkedObjects::take(&self.data, wanted)
+    }
+
+    /// What has become of objects that were parked, by destination.
+    pub fn became(&self, parked: &ParkedObjects) -> Found<ParkedRow> {
+        parked.look(&self.data)
     }
 }

@@ -253,6 +253,8 @@ pub fn live_events(
 /// Tells every ingest process to take no more events and to close its minute; returns how many
 /// have done so.
 pub fn drain_ingest(data: &DataDir) -> Result<usize> {
+    // One that is stopped or hung is told from one that has much to commit.
+    live_runs(data)?;
     let mut drained = 0;
     call_each(data, &Request::Drain, |socket, line| {
         drained += usize::from(parse::<bool>(data, socket, line)?);

@@ -59,8 +59,8 @@ pub enum AppendError {
         /// What there is and what there would have to be.
         message: String,
     },
-    /// The minute has as many destinations as it may have.
-    #[error("the minute has {limit} destinations already")]
+    /// The minute would have more destinations than it may have.
+    #[error("the minute would have more than {limit} destinations")]
     TooManyDestinations {
         /// The limit.
         limit: u32,

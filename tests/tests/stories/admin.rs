@@ -53,6 +53,7 @@ fn shown(site: &Site, args: &[&str]) -> Vec<String> {
 #[test]
 fn an_event_is_followed_from_the_open_minute_to_s3() {
     let site = site();
+    std::fs::create_dir(site.data()).unwrap();
     for empty in ["log", "events", "receipts", "verify", "retry"] {
         site.admin(&[empty]).exits(0);
     }
@@ -204,7 +205,10 @@ fn a_running_flusher_is_asked_to_retry() {
     });
     site.s3.create_bucket("closed-bucket");
     let retried = site.admin(&["retry"]).exits(0).json();
-    let outcome = json!({"bucket": "closed-bucket", "prefix": "p", "objects": 1, "delivered": 1, "error": null});
+    let outcome = json!({
+        "bucket": "closed-bucket", "prefix": "p", "objects": 1, "delivered": 1,
+        "quarantined": 0, "quarantined_events": 0, "error": null
+    });
     assert_eq!(retried["retried"], json!([outcome]));
     site.wait_until_drained();
 }

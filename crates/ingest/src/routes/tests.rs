@@ -106,6 +106,12 @@ async fn what_can_not_be_read_is_400_413_415_or_422() {
     let answer = fixture.json(post(bulk, &[("content-type", "text/html")], "x")).await;
     let (headers, _) = assert_problem(answer, 415, "unsupported-media-type");
     assert!(headers["accept"].to_str().unwrap().contains("application/x-ndjson"));
+    for (path, kind) in [(SEND, "application/json"), (bulk, "text/plain")] {
+        let latin1 = format!("{kind}; charset=latin1");
+        let answer = fixture.json(post(path, &[("content-type", &*latin1)], "1")).await;
+        let (headers, _) = assert_problem(answer, 415, "unsupported-media-type");
+        assert!(headers["accept"].to_str().unwrap().contains(kind), "{path}");
+    }
     let answer = fixture.json(post(bulk, &[TEXT, ("content-encoding", "br")], "x")).await;
     let (headers, _) = assert_problem(answer, 415, "unsupported-encoding");
     assert!(headers["accept-encoding"].to_str().unwrap().contains("zstd"));
@@ -182,11 +188,32 @@ async fn an_event_is_found_by_id_and_by_name_as_far_as_the_token_reaches() {
 }
 
 #[tokio::test]
+async fn a_request_that_fits_into_no_minute_is_not_told_to_come_back() {
+    let fixture = Fixture::new(|_| {});
+    let body = |count: u32| {
+        let events: Vec<_> = (0..count).map(|it| event("my-bucket", &format!("p{it}"))).collect();
+        format!("[{}]", events.join(","))
+    };
+    let answer = fixture.json(post(SEND, &[], body(4))).await;
+    let (headers, document) = assert_problem(answer, 413, "too-many-destinations-in-request");
+    assert!(!headers.contains_key("retry-after"));
+    assert!(document["detail"].as_str().unwrap().contains("split the request"), "{document}");
+    // Nothing of it took up room in the minute.
+    assert_eq!(fixture.json(post(SEND, &[], body(3))).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_log_that_takes_no_more_is_429_or_503() {
     let fixture = Fixture::new(|_| {});
-    let many: Vec<_> = (0..4).map(|it| event("my-bucket", &format!("p{it}"))).collect();
-    let answer = fixture.json(post(SEND, &[], format!("[{}]", many.join(",")))).await;
-    let (headers, _) = assert_problem(answer, 429, "too-many-destinations");
+    let many = |numbers: std::ops::Range<u32>| {
+        let events: Vec<_> = numbers.map(|it| event("my-bucket", &format!("p{it}"))).collect();
+        post(SEND, &[], format!("[{}]", events.join(",")))
+    };
+    assert_eq!(fixture.json(many(0..2)).await.0, 200);
+    let (headers, document) =
+        assert_problem(fixture.json(many(2..4)).await, 429, "too-many-destinations");
+    let detail = document["detail"].as_str().unwrap();
+    assert!(detail.contains("would have more than 3 destinations"), "{detail}");
     let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=900).contains(&wait), "{wait}");
 

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime};
 use model::UnixMillis;
 
-/// A point in time: RFC 3339, or a duration back from now such as `15m`.
+/// A point in time as [`MinuteStart`] has it, or a duration back from now such as `15m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
     /// The time itself.
@@ -35,14 +35,14 @@ impl FromStr for Since {
         if let Ok(duration) = humantime::parse_duration(text) {
             return Ok(Self::Ago(duration));
         }
-        parse_rfc3339(text).map(Self::At).ok_or_else(|| {
+        parse_time(text).map(Self::At).ok_or_else(|| {
             "give a time such as 2026-11-22T10:15:00Z, or a duration back from now such as 15m"
                 .into()
         })
     }
 }
 
-/// The start of a minute: RFC 3339, with or without seconds.
+/// A time in a minute, with or without seconds; without an offset it is UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MinuteStart(UnixMillis);
 
@@ -57,18 +57,27 @@ impl FromStr for MinuteStart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_rfc3339(text)
+        parse_time(text)
             .map(Self)
             .ok_or_else(|| "give a minute such as 2026-11-22T10:15Z or 2026-11-22T10:15:00Z".into())
     }
 }
 
-/// Reads RFC 3339, and the same without its seconds.
-fn parse_rfc3339(text: &str) -> Option<UnixMillis> {
-    let time = DateTime::parse_from_rfc3339(text)
-        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"))
-        .ok()?;
-    Some(UnixMillis::from_datetime(time.with_timezone(&Utc)))
+/// Reads RFC 3339, and the forms that tables print: a space for the `T`, no seconds, no offset,
+/// which then is UTC.
+fn parse_time(text: &str) -> Option<UnixMillis> {
+    let text = text.replacen(' ', "T", 1);
+    let without_offset = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+    let time = DateTime::parse_from_rfc3339(&text)
+        .or_else(|_| DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M%#z"))
+        .map(|time| time.to_utc())
+        .ok()
+        .or_else(|| {
+            let mut times =
+                without_offset.iter().map(|form| NaiveDateTime::parse_from_str(&text, form));
+            times.find_map(Result::ok).map(|time| time.and_utc())
+        })?;
+    Some(UnixMillis::from_datetime(time))
 }
 
 #[cfg(test)]
@@ -85,10 +94,16 @@ mod tests {
             "2026-11-22T10:15:00Z",
             "2026-11-22T11:15:00+01:00",
             "2026-11-22T11:15+01:00",
+            "2026-11-22 10:15:00",
+            "2026-11-22 10:15",
+            "2026-11-22T10:15:00",
+            "2026-11-22T10:15",
+            "2026-11-22 10:15:00.000",
+            "2026-11-22 10:15:00Z",
         ] {
             assert_eq!(text.parse(), Ok(MinuteStart(minute)), "{text}");
         }
-        for text in ["", "10:15", "2026-11-22", "2026-11-22T10:15", "15m"] {
+        for text in ["", "10:15", "2026-11-22", "2026-11-22 10", "2026-11-22T10:61", "15m"] {
             assert!(text.parse::<MinuteStart>().is_err(), "{text}");
         }
     }

@@ -151,7 +151,7 @@ impl From<admin::Error> for Stop {
             admin::Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Self::Seen;
             }
-            admin::Error::Output(_) => Code::Io,
+            admin::Error::Output(_) | admin::Error::NoDataDir(_) => Code::Io,
             admin::Error::Log(error) => Code::from(error),
             admin::Error::Damaged { .. } => Code::Data,
             admin::Error::NotLookedAt(_) | admin::Error::Undelivered(_) => Code::TryAgain,

@@ -1,14 +1,15 @@
 //! `minutelog dev`: S3, ingest and flusher on this machine, until Ctrl-C.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use model::Bucket;
 use serde_json::json;
+use wal::Lock;
 
 use super::runtime;
 use crate::args::{DevArgs, Global};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::local::{Local, Ports};
 use crate::output;
 use crate::signals;
@@ -26,7 +27,25 @@ pub(crate) fn run(global: &Global, args: &DevArgs) -> Result<(), Failure> {
     let absolute = std::path::absolute(&directory).map_err(|error| {
         Failure::io(&directory.display().to_string(), &error, "choose another with --data-dir")
     })?;
+    // Held until all three have stopped, and taken before anything in the directory is touched.
+    let _lock = lock(&directory)?;
     runtime()?.block_on(dev(&directory, &absolute, args, global.json))
+}
+
+fn lock(directory: &Path) -> Result<Lock, Failure> {
+    let shown = directory.display();
+    fs::create_dir_all(directory).map_err(|error| {
+        Failure::io(&shown.to_string(), &error, "choose another with --data-dir")
+    })?;
+    Lock::exclusive(&directory.join("dev.lock")).map_err(|error| match error {
+        wal::Error::Busy { .. } => Failure::new(
+            Code::Unavailable,
+            format!(
+                "directory {shown}: another dev runs on this directory: stop it, or choose another with --data-dir"
+            ),
+        ),
+        error => Failure::log("dev", &error),
+    })
 }
 
 async fn dev(shown: &Path, directory: &Path, args: &DevArgs, json: bool) -> Result<(), Failure> {

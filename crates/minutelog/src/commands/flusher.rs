@@ -62,7 +62,7 @@ impl From<flusher::Error> for Failure {
     fn from(error: flusher::Error) -> Self {
         let code = match &error {
             flusher::Error::SecondFlusher(_) | flusher::Error::Bind { .. } => Code::Unavailable,
-            flusher::Error::Log(error) => Code::from(error),
+            flusher::Error::Log(error) => return Self::log("flusher", error),
             flusher::Error::Internal(_) => Code::Internal,
         };
         Self::new(code, format!("flusher: {error}"))

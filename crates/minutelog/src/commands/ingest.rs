@@ -56,7 +56,7 @@ impl From<ingest::Error> for Failure {
         let code = match &error {
             ingest::Error::Bind { .. } => Code::Unavailable,
             ingest::Error::Disk { .. } => Code::Io,
-            ingest::Error::Log(error) => Code::from(error),
+            ingest::Error::Log(error) => return Self::log("ingest", error),
         };
         Self::new(code, format!("ingest: {error}"))
     }

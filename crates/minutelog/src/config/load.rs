@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::place::{ConfigError, KeyIndex, Place, Places, line_of};
+use super::plain::plain;
 use super::{Config, rules};
 
 const PREFIX: &str = "MINUTELOG__";
@@ -55,7 +56,7 @@ pub(crate) fn load(
 
 /// File and variables were each accepted alone; what is wrong now is wrong with them together.
 fn whole(error: &toml::de::Error) -> ConfigError {
-    ConfigError { place: Place::Default, key: None, why: error.message().to_owned() }
+    ConfigError { place: Place::Default, key: None, why: plain(error.message()) }
 }
 
 fn read_file(path: &Path) -> Result<(Table, Places), ConfigError> {
@@ -83,7 +84,13 @@ fn in_file(
         None => Place::File(path),
     };
     let key = error.span().and_then(|span| index?.key_at(&span).map(str::to_owned));
-    ConfigError { place, key, why: error.message().replace('\n', ", ") }
+    let why = match error.span().and_then(|span| text.get(span)) {
+        Some(name) if error.message() == "duplicate key" => {
+            format!("duplicate key `{}`: give it once", name.trim())
+        }
+        _ => plain(error.message()),
+    };
+    ConfigError { place, key, why }
 }
 
 /// Puts one variable into the table, after its value was accepted alone.
@@ -111,7 +118,7 @@ fn apply_variable(
                 places.set(&key, Place::Variable(name.to_owned()));
                 return Ok(());
             }
-            Err(error) => refusal = refusal.or(Some(refuse(error.message()))),
+            Err(error) => refusal = refusal.or(Some(refuse(&plain(error.message())))),
         }
     }
     Err(refusal.unwrap_or_else(|| refuse("no value")))

@@ -86,7 +86,11 @@ fn what_is_shown_reads_back() {
 #[test]
 fn not_toml() {
     refused("data_dir = \"x\"\n[log\n", "minutelog.toml:2: ", "");
-    refused("[log]\ninterval = \"1s\"\ninterval = \"2s\"\n", "minutelog.toml:3: ", "duplicate key");
+    refused(
+        "[log]\ninterval = \"1s\"\ninterval = \"2s\"\n",
+        "minutelog.toml:3: ",
+        "key `interval`",
+    );
 }
 
 #[test]
@@ -110,13 +114,22 @@ fn unknown_keys() {
 #[test]
 fn wrong_types() {
     refused("[log]\nmax_bytes = true\n", "minutelog.toml:2: log.max_bytes: ", "invalid type");
-    refused("[s3]\npath_style = \"yes\"\n", "minutelog.toml:2: s3.path_style: ", "boolean");
+    refused("[s3]\npath_style = \"yes\"\n", "minutelog.toml:2: s3.path_style: ", "true or false");
     refused(
         "[flusher]\nupload_concurrency = -1\n",
         "minutelog.toml:2: flusher.upload_concurrency: ",
         "-1",
     );
-    refused("log = 1\n", "minutelog.toml:1: log: ", "invalid type");
+    refused("log = 1\n", "minutelog.toml:1: log: ", "expected a table");
+    refused("data_dir = 1\n", "minutelog.toml:1: data_dir: ", "expected a path in quotes");
+    refused("bucket = 1\n", "minutelog.toml:1: bucket: ", "expected a list");
+    refused("token = [1]\n", "minutelog.toml:1: token[0]: ", "expected a table");
+    refused("[s3]\nregion = []\n", "minutelog.toml:2: s3.region: ", "expected a text in quotes");
+    refused("[log]\ninterval = {}\n", "minutelog.toml:2: log.interval: ", "a table, expected");
+    refused("[ingest]\nauth = 1\n", "minutelog.toml:2: ingest.auth: ", "a text in quotes");
+    let count = "[ingest]\nmax_destinations_per_minute = 4294967296\n";
+    let begins = "minutelog.toml:2: ingest.max_destinations_per_minute: ";
+    refused(count, begins, "a whole number from 0 to 4294967295");
 }
 
 #[test]
@@ -149,6 +162,20 @@ fn values_that_cannot_be_read() {
         let text = format!("[[bucket]]\n{name}{key} = {value}\n");
         let line = text.lines().count();
         refused(&text, &format!("minutelog.toml:{line}: bucket[0].{key}: "), "");
+    }
+}
+
+#[test]
+fn a_listener_is_an_ip_address_and_a_port() {
+    for key in ["ingest.listen", "ingest.ops_listen", "flusher.ops_listen"] {
+        let (section, name) = key.split_once('.').unwrap();
+        for value in ["\"localhost:9600\"", "\"127.0.0.1\"", "\"\"", "9600"] {
+            let text = format!("[{section}]\n{name} = {value}\n");
+            let shown = value.trim_matches('"');
+            let why =
+                format!("\"{shown}\" is no address to listen on: give an IP address and a port");
+            refused(&text, &format!("minutelog.toml:2: {key}: "), &why);
+        }
     }
 }
 
@@ -188,6 +215,10 @@ fn auth_none_is_for_loopback() {
     refused(open, "minutelog.toml:3: ingest.auth: ", "insecure = true");
     let ops = "[ingest]\nops_listen = \"0.0.0.0:9601\"\nauth = \"none\"\n";
     refused(ops, "minutelog.toml:3: ingest.auth: ", "ingest.ops_listen");
+    let flusher = "[ingest]\nauth = \"none\"\n[flusher]\nops_listen = \"0.0.0.0:9602\"\n";
+    refused(flusher, "minutelog.toml:2: ingest.auth: ", "flusher.ops_listen");
+    let insecure = flusher.replace("[flusher]", "insecure = true\n[flusher]");
+    assert!(load_text(&insecure, &[]).is_ok());
     let loaded = load_text(&format!("{open}insecure = true\n"), &[]).unwrap();
     assert_eq!(loaded.config.ingest.auth, AuthMode::None);
     assert!(load_text("[ingest]\nauth = \"none\"\n", &[]).is_ok());

@@ -84,12 +84,16 @@ fn check_flusher(config: &Config, places: &Places) -> Checked {
     Ok(())
 }
 
-fn check_listeners(config: &Config, places: &Places) -> Checked {
-    let listeners = [
+fn listeners(config: &Config) -> [(&'static str, SocketAddr); 3] {
+    [
         ("ingest.listen", config.ingest.listen),
         ("ingest.ops_listen", config.ingest.ops_listen),
         ("flusher.ops_listen", config.flusher.ops_listen),
-    ];
+    ]
+}
+
+fn check_listeners(config: &Config, places: &Places) -> Checked {
+    let listeners = listeners(config);
     for (number, (key, address)) in listeners.iter().enumerate() {
         for (other_key, other) in listeners.iter().skip(number + 1) {
             if overlap(*address, *other) {
@@ -114,9 +118,7 @@ fn check_auth(config: &Config, places: &Places) -> Checked {
     if ingest.auth != AuthMode::None || ingest.insecure {
         return Ok(());
     }
-    for (key, address) in
-        [("ingest.listen", ingest.listen), ("ingest.ops_listen", ingest.ops_listen)]
-    {
+    for (key, address) in listeners(config) {
         if !address.ip().is_loopback() {
             let why = format!(
                 "\"none\" lets everybody send, and {key} = \"{address}\" is not on loopback: use auth = \"tokens\", or say insecure = true"

@@ -117,28 +117,32 @@ impl<'de> Deserialize<'de> for TokenHash {
     }
 }
 
-/// Destinations that a token reaches, as ingest reads them.
+/// Destinations that a token reaches, as ingest reads them. Shown as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AllowPattern(ingest::AllowPattern);
+pub(crate) struct AllowPattern {
+    pattern: ingest::AllowPattern,
+    text: String,
+}
 
 impl AllowPattern {
     /// The pattern.
     pub(crate) fn get(&self) -> &ingest::AllowPattern {
-        &self.0
+        &self.pattern
     }
 }
 
 impl Serialize for AllowPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(&self.text)
     }
 }
 
 impl<'de> Deserialize<'de> for AllowPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        ingest::AllowPattern::parse(&text)
-            .map(Self)
-            .map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
+        match ingest::AllowPattern::parse(&text) {
+            Ok(pattern) => Ok(Self { pattern, text }),
+            Err(error) => Err(de::Error::custom(format!("{text:?}: {error}"))),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Values of the configuration that check themselves when they are read.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -82,41 +83,54 @@ impl<'de> Deserialize<'de> for ByteCount {
     }
 }
 
-/// A length of time, written as `"7d"` or `"1h 30m"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Period(Duration);
+/// A length of time, written as `"7d"` or `"1h 30m"`. Shown as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    length: Duration,
+    text: String,
+}
 
 impl Period {
     /// That many days of 24 hours.
-    pub(crate) const fn from_days(days: u64) -> Self {
-        Self(Duration::from_secs(days * 24 * 60 * 60))
+    pub(crate) fn from_days(days: u64) -> Self {
+        Self { length: Duration::from_secs(days * 24 * 60 * 60), text: format!("{days}d") }
     }
 
     /// The length.
-    pub(crate) fn as_duration(self) -> Duration {
-        self.0
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&humantime::format_duration(self.0), f)
+    pub(crate) fn as_duration(&self) -> Duration {
+        self.length
     }
 }
 
 impl Serialize for Period {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text)
     }
 }
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| {
-            de::Error::custom(format!("{text:?} is no duration: write it as in \"7d\" or \"12h\""))
-        })
+        match humantime::parse_duration(&text) {
+            Ok(length) => Ok(Self { length, text }),
+            Err(_) => Err(de::Error::custom(format!(
+                "{text:?} is no duration: write it as in \"7d\" or \"12h\""
+            ))),
+        }
     }
+}
+
+/// Reads the address of a listener.
+pub(crate) fn listener<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = match NumberOrText::read(deserializer, "an IP address and a port in quotes")? {
+        NumberOrText::Text(text) => text,
+        NumberOrText::Number(port) => port.to_string(),
+    };
+    text.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "{text:?} is no address to listen on: give an IP address and a port, as in \"127.0.0.1:9600\""
+        ))
+    })
 }
 
 /// How hard gzip tries.

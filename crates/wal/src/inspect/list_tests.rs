@@ -35,7 +35,8 @@ fn shown(fixture: &Fixture, query: &ShowQuery) -> (Vec<String>, Vec<String>) {
         })
         .unwrap();
     assert_eq!(shown.events, lines.len() as u64);
-    (lines, shown.warnings)
+    let damaged = shown.damaged.into_iter().map(|damaged| damaged.what);
+    (lines, shown.warnings.into_iter().chain(damaged).collect())
 }
 
 fn query(time: UnixMillis) -> ShowQuery {
@@ -195,23 +196,100 @@ fn receipts_are_those_of_delivered_objects() {
 }
 
 #[test]
-fn destinations_wait_until_their_objects_are_settled() {
+fn parked_objects_are_delivered_by_their_receipts_only() {
     let fixture = Fixture::new();
     let (early, _) = fixture.finished(&[("a", "", "1"), ("a", "", "2")]);
     let (late, _) = fixture.finished(&[("a", "", "3")]);
     let (early_part, late_part) = (fixture.seal(early), fixture.seal(late));
-    let waiting = |prefix: &str| {
+    let parked = |prefix: &str| {
         let wanted = Destinations { prefix: Prefix::new(prefix).ok(), ..Destinations::default() };
-        let found = fixture.inspector.waiting(&wanted).unwrap();
-        let row = |row: super::WaitingRow| (row.objects, row.parked, row.events, row.error);
-        found.rows.into_iter().map(row).collect::<Vec<_>>()
+        fixture.inspector.parked(&wanted).unwrap()
     };
-    assert_eq!(waiting("a"), [(2, 0, 3, None)]);
-    assert_eq!(waiting("b"), []);
-    fixture.journal(late_part, &[(0, Outcome::Parked(failure("403")))]);
-    assert_eq!(waiting("a"), [(2, 1, 3, Some("403".to_owned()))]);
-    fixture.journal(early_part, &[(0, delivered(5))]);
-    assert_eq!(waiting("a"), [(1, 1, 1, Some("403".to_owned()))]);
+    assert!(parked("a").is_empty());
+    for part in [early_part, late_part] {
+        fixture.journal(part, &[(0, Outcome::Parked(failure("403")))]);
+    }
+    assert!(parked("b").is_empty());
+    let before = parked("a");
+    let became = || {
+        let found = fixture.inspector.became(&before);
+        let row = &found.rows[0];
+        assert_eq!((found.rows.len(), row.objects), (1, 2));
+        let error = row.error.clone().unwrap_or_default();
+        (row.delivered, row.quarantined, row.quarantined_events, row.waits(), error)
+    };
+    assert_eq!(became(), (0, 0, 0, true, "403".to_owned()));
+    fixture.journal(late_part, &[(0, Outcome::Failed(failure("503")))]);
+    assert_eq!(became(), (0, 0, 0, true, "503".to_owned()));
     fixture.journal(late_part, &[(0, delivered(5))]);
-    assert_eq!(waiting("a"), []);
+    fixture.move_part(late_part, Stage::Receipts);
+    assert_eq!(became(), (1, 0, 0, true, "403".to_owned()));
+    fixture.quarantine_part(early_part);
+    let (delivered, quarantined, events, waits, _) = became();
+    assert_eq!((delivered, quarantined, events, waits), (1, 1, 2, false));
+    std::fs::remove_dir_all(fixture.part_file(late_part, "")).unwrap();
+    assert_eq!(became().0, 0);
+}
+
+/// Flips a byte and gives what is shown, and what is damaged by how many events are missing.
+fn shown_damaged(
+    fixture: &Fixture,
+    query: &ShowQuery,
+    path: &std::path::Path,
+    at: usize,
+) -> (Vec<String>, Vec<(String, Option<u64>)>) {
+    let whole = std::fs::read(path).unwrap();
+    let mut bytes = whole.clone();
+    bytes[at] ^= 0x40;
+    std::fs::write(path, &bytes).unwrap();
+    let mut lines = Vec::new();
+    let shown = fixture.inspector.show(query, |event| {
+        lines.push(String::from_utf8_lossy(event.payload).into_owned());
+        true
+    });
+    std::fs::write(path, &whole).unwrap();
+    let damaged = shown.unwrap().damaged.into_iter().map(|it| (it.what, it.missing));
+    (lines, damaged.collect())
+}
+
+#[test]
+fn nothing_of_a_damaged_object_is_shown_and_the_rest_is() {
+    let fixture = Fixture::new();
+    let (minute, _) = fixture.finished(&[("a", "", "1"), ("a", "", "1"), ("b", "", "2")]);
+    let part = fixture.seal(minute);
+    fixture.remove_runs(minute);
+    let path = fixture.part_file(part, "segments");
+    let length = std::fs::read(&path).unwrap().len();
+    for at in 0..length {
+        let (lines, damaged) = shown_damaged(&fixture, &query(minute.start()), &path, at);
+        let (rest, missing) = if lines == ["2"] { (1, 2) } else { (2, 1) };
+        assert_eq!(lines.len(), rest, "byte {at}: {lines:?}");
+        let [(what, number)] = &damaged[..] else { panic!("byte {at}: {damaged:?}") };
+        assert!(what.contains("object ") && what.contains(".gz"), "{what}");
+        assert_eq!(*number, Some(missing), "byte {at}");
+    }
+    assert_eq!(shown(&fixture, &query(minute.start())).1, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_run_has_lost_is_counted() {
+    let fixture = Fixture::new();
+    let ingest = fixture.ingest();
+    let payload = format!("\"{}\"", "needle ".repeat(400));
+    for payload in ["1", &payload, "3"] {
+        fixture.append(&ingest, &[("a", "", payload)]);
+    }
+    let minute = fixture.minute();
+    fixture.close(ingest);
+    let db = fixture.data.run_dir(fixture.data.runs().unwrap()[0]).join("db");
+    let bytes = std::fs::read(&db).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"needle ").unwrap();
+    let all = query(minute.start());
+    let (lines, damaged) = shown_damaged(&fixture, &all, &db, at + 1000);
+    assert!(lines.len() < 3 && !lines.contains(&payload));
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert_eq!(damaged[0].1, Some(3 - lines.len() as u64), "{damaged:?}");
+    // Whatever is shown of it: the run is damaged.
+    let limited = ShowQuery { limit: Some(1), ..all };
+    assert_eq!(shown_damaged(&fixture, &limited, &db, at + 1000).1, damaged);
 }

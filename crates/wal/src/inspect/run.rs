@@ -50,6 +50,9 @@ pub(crate) trait RunSink {
         true
     }
 
+    /// The events that follow come from this copy: nobody writes the run any more.
+    fn copy(&mut self, _reader: &RunReader) {}
+
     /// Something of the run cannot be read.
     fn damage(&mut self, damage: Damage);
 }
@@ -64,6 +67,7 @@ pub(crate) fn read_run(
     loop {
         match approach(data, name)? {
             Approach::Copy(reader) => {
+                sink.copy(&reader);
                 read_copy(&reader, wanted, sink);
                 return Ok(Whereabouts::Read);
             }

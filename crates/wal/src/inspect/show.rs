@@ -8,8 +8,10 @@ use crate::error::{Error, Result};
 use crate::inspect::census::{self, MinuteDirs};
 use crate::inspect::part::{PartView, Shelf};
 use crate::inspect::run::{Approach, RunSink, Wanted, Whereabouts, approach, read_run};
-use crate::inspect::segment::ObjectBytes;
-use crate::layout::{DataDir, PartName, RunName};
+use crate::inspect::segment::{self, ObjectBytes};
+use crate::inspect::verify::{self, Damaged};
+use crate::inspect::verify_run;
+use crate::layout::{DataDir, PartName, RunName, Stage};
 use crate::manifest::SealedObject;
 use crate::merge::MinuteReader;
 use crate::reader::{Damage, EventRef, RunReader};
@@ -64,7 +66,9 @@ pub struct Shown {
     pub minute: Option<Minute>,
     /// How many events.
     pub events: u64,
-    /// What could not be read.
+    /// What is damaged, and not shown.
+    pub damaged: Vec<Damaged>,
+    /// What could not be looked at, and why.
     pub warnings: Vec<String>,
 }
 
@@ -106,8 +110,14 @@ impl Show<'_> {
         self.done = !more || self.shown.events >= limit;
     }
 
-    fn warn(&mut self, error: &Error) {
-        self.shown.warnings.push(error.to_string());
+    /// Notes an error: damage as such, everything else as what could not be looked at.
+    fn failed(&mut self, error: Error, missing: Option<u64>) {
+        match error {
+            Error::Damaged { path, what } => {
+                self.shown.damaged.push(Damaged { path, what, missing });
+            }
+            error => self.shown.warnings.push(error.to_string()),
+        }
     }
 
     fn minute(&mut self, dirs: &MinuteDirs) {
@@ -122,13 +132,14 @@ impl Show<'_> {
                 Ok(Approach::Live) => live.push(*run),
                 Ok(Approach::Sealed(part)) if !parts.contains(&part) => parts.push(part),
                 Ok(Approach::Sealed(_) | Approach::Gone) => {}
-                Err(error) => self.warn(&error),
+                Err(error) => {
+                    let missing = verify_run::events_of(&self.data.run_dir(*run));
+                    self.failed(error, missing);
+                }
             }
         }
         for part in parts {
-            if let Err(error) = self.part(part) {
-                self.warn(&error);
-            }
+            self.part(part);
         }
         if let Some(first) = copies.first() {
             self.copies(first.name().minute, copies);
@@ -137,7 +148,11 @@ impl Show<'_> {
             self.live(run);
         }
         for run in &dirs.quarantined_runs {
-            self.shown.warnings.push(format!("run {run} is quarantined and not shown"));
+            let damaged = verify::quarantined_run(self.data, *run, &dirs.parts);
+            // One that has all its events in a part is there for safety: the part is shown.
+            if damaged.missing != Some(0) {
+                self.shown.damaged.push(damaged);
+            }
         }
     }
 
@@ -150,11 +165,19 @@ impl Show<'_> {
         runs.into_iter().map(|run| RunName { minute: name.minute, run }).collect()
     }
 
-    fn part(&mut self, name: PartName) -> Result<()> {
+    fn part(&mut self, name: PartName) {
+        if let Err(error) = self.objects(name)
+            // Nothing of it is in the log any more: `verify` tells of the damage.
+            && self.data.find_part(name) != Some(Stage::Receipts)
+        {
+            self.failed(error, None);
+        }
+    }
+
+    fn objects(&mut self, name: PartName) -> Result<()> {
         let Some(mut view) = PartView::open(self.data, name)? else { return Ok(()) };
         if view.shelf == Shelf::Quarantine {
-            self.shown.warnings.push(format!("part {name} is quarantined and not shown"));
-            return Ok(());
+            return self.quarantined(view);
         }
         while !self.done
             && let Some((number, object)) = view.manifest.next_object()?
@@ -162,20 +185,40 @@ impl Show<'_> {
             if view.is_delivered(number) || !self.query.destinations.contain(&object.destination) {
                 continue;
             }
+            let before = self.shown.events;
             if let Err(error) = self.object(&mut view, &object)
                 && !view.is_delivered_now(self.data, number)
             {
-                self.warn(&error);
+                let shown = self.shown.events - before;
+                self.failed(error, Some(object.events.saturating_sub(shown)));
             }
+        }
+        Ok(())
+    }
+
+    /// Counts what would be shown of a part if it were not quarantined.
+    fn quarantined(&mut self, mut view: PartView) -> Result<()> {
+        let mut missing = 0;
+        while let Some((number, object)) = view.manifest.next_object()? {
+            if !view.is_delivered(number) && self.query.destinations.contain(&object.destination) {
+                missing += object.events;
+            }
+        }
+        if missing > 0 {
+            let (path, what) = (view.dir, "is quarantined and not shown".to_owned());
+            self.shown.damaged.push(Damaged { path, what, missing: Some(missing) });
         }
         Ok(())
     }
 
     fn object(&mut self, view: &mut PartView, object: &SealedObject) -> Result<()> {
         let path = view.dir.join(crate::layout::SEGMENTS_FILE);
-        let Some(segments) = &view.segments else {
-            return Err(Error::damaged(&path, "is missing"));
-        };
+        let damaged = |what: &str| Error::damaged(&path, format!("object {}: {what}", object.key));
+        let Some(segments) = &view.segments else { return Err(damaged("is missing")) };
+        // All of it before the first line of it: gzip tells damage only at its end.
+        if let Some(what) = segment::check(segments, object, |_| ()).map_err(Error::io(&path))? {
+            return Err(damaged(what));
+        }
         let mut lines = ObjectBytes::new(segments, object).lines();
         let mut failure = None;
         view.index.lines(object.index, |line| {
@@ -192,47 +235,38 @@ impl Show<'_> {
             }
             failure.is_none() && !self.done
         })?;
-        match failure {
-            Some(what) => Err(Error::damaged(&path, format!("object {}: {what}", object.key))),
-            None => Ok(()),
+        if failure.is_none() && !self.done && lines.next().map_err(Error::io(&path))?.is_some() {
+            failure = Some("has more lines than events".to_owned());
         }
+        failure.map_or(Ok(()), |what| Err(damaged(&what)))
     }
 
     /// Runs that nobody writes, in the order in which the seal would put them.
     fn copies(&mut self, minute: Minute, runs: Vec<RunReader>) {
-        let names: Vec<RunName> = runs.iter().map(RunReader::name).collect();
+        for run in &runs {
+            self.check(run);
+        }
         let reader = MinuteReader::new(runs);
-        let text = |run: usize| names.get(run).map(RunName::to_string).unwrap_or_default();
-        for destination in reader.destinations() {
-            let (id, destination) = match destination {
-                Ok(known) => known,
-                Err(damage) => {
-                    self.damaged(&text(damage.run), &damage.damage);
-                    continue;
-                }
-            };
+        // What is damaged is told by now.
+        for (id, destination) in reader.destinations().flatten() {
             if !self.query.destinations.contain(&destination) {
                 continue;
             }
-            for record in reader.records(id) {
+            for record in reader.records(id).flatten() {
                 if self.done {
                     return;
                 }
-                match record {
-                    Ok(record) => {
-                        for event in record.iter() {
-                            match event {
-                                Ok(event) => self.event(minute, &destination, &event),
-                                Err(damage) => {
-                                    self.damaged(&record.first_id().run().to_string(), &damage);
-                                }
-                            }
-                        }
-                    }
-                    Err(damage) => self.damaged(&text(damage.run), &damage.damage),
+                for event in record.iter().flatten() {
+                    self.event(minute, &destination, &event);
                 }
             }
         }
+    }
+
+    /// Tells what is damaged in a run: only the whole of it shows what is missing.
+    fn check(&mut self, run: &RunReader) {
+        let (_, damaged) = verify_run::check(run, &self.data.run_dir(run.name()));
+        self.shown.damaged.extend(damaged);
     }
 
     fn live(&mut self, name: RunName) {
@@ -242,22 +276,14 @@ impl Show<'_> {
         let mut sink = Sink { show: self, name };
         match read_run(sink.show.data, name, &wanted, &mut sink) {
             Ok(Whereabouts::Read | Whereabouts::Gone) => {}
-            Ok(Whereabouts::Sealed(part)) => {
-                if let Err(error) = self.part(part) {
-                    self.warn(&error);
-                }
-            }
-            Err(error) => self.warn(&error),
+            Ok(Whereabouts::Sealed(part)) => self.part(part),
+            Err(error) => self.failed(error, None),
         }
     }
 
     fn event(&mut self, minute: Minute, destination: &Destination, event: &EventRef<'_>) {
         let (id, name, payload) = (event.id, event.event_name(), event.payload);
         self.hand_out(ShownEvent { minute, id, event: name.as_ref(), destination, payload });
-    }
-
-    fn damaged(&mut self, what: &str, damage: &Damage) {
-        self.shown.warnings.push(format!("run {what}: damaged: {}", damage.what));
     }
 }
 
@@ -275,7 +301,10 @@ impl RunSink for Sink<'_, '_> {
         !self.show.done && self.show.query.destinations.contain(destination)
     }
 
-    fn damage(&mut self, damage: Damage) {
-        self.show.damaged(&self.name.to_string(), &damage);
+    fn copy(&mut self, reader: &RunReader) {
+        self.show.check(reader);
     }
+
+    /// Only a copy has damage, and that is told by then.
+    fn damage(&mut self, _damage: Damage) {}
 }

@@ -35,8 +35,8 @@ pub struct Damaged {
     pub path: PathBuf,
     /// What is wrong with it.
     pub what: String,
-    /// How many events are missing or can't be trusted, as far as that is known.
-    pub missing: u64,
+    /// How many events are missing or can't be trusted; `None` where that cannot be known.
+    pub missing: Option<u64>,
 }
 
 /// What came of it.
@@ -102,12 +102,18 @@ impl Verify<'_> {
         (self.progress)(Progress { done_bytes, total_bytes });
     }
 
-    pub(crate) fn damaged(&mut self, path: &Path, what: impl Into<String>, missing: u64) {
-        self.report.damaged.push(Damaged { path: path.to_owned(), what: what.into(), missing });
+    pub(crate) fn damaged(
+        &mut self,
+        path: &Path,
+        what: impl Into<String>,
+        missing: impl Into<Option<u64>>,
+    ) {
+        let (path, what, missing) = (path.to_owned(), what.into(), missing.into());
+        self.report.damaged.push(Damaged { path, what, missing });
     }
 
     /// Notes an error: damage as such, everything else as what could not be looked at.
-    pub(crate) fn failed(&mut self, error: Error, missing: u64) {
+    pub(crate) fn failed(&mut self, error: Error, missing: impl Into<Option<u64>>) {
         match error {
             Error::Damaged { path, what } => self.damaged(&path, what, missing),
             error => self.report.warnings.push(error.to_string()),
@@ -122,7 +128,8 @@ impl Verify<'_> {
             self.part(*part);
         }
         for run in &dirs.quarantined_runs {
-            self.quarantined_run(*run, &dirs.parts);
+            let damaged = quarantined_run(self.data, *run, &dirs.parts);
+            self.report.damaged.push(damaged);
         }
     }
 
@@ -135,18 +142,18 @@ impl Verify<'_> {
             verify_part::verify(self, name);
         }
     }
+}
 
-    fn quarantined_run(&mut self, run: RunName, parts: &[PartName]) {
-        let dir = self.data.quarantine_dir().join(run.to_string());
-        let sealed = parts.iter().find_map(|part| verify_part::sealed_run(self.data, *part, run));
-        if let Some(sealed) = sealed {
-            let what = sealed.damage.unwrap_or_else(|| "its part is".to_owned());
-            let what = format!("is quarantined: {what}; what could be read was sealed");
-            self.damaged(&dir, what, sealed.missing);
-        } else {
-            let closed = crate::closing::Closed::read(&dir).ok().flatten();
-            let missing = closed.map_or(0, |closed| closed.events);
-            self.damaged(&dir, "is quarantined: it cannot be opened", missing);
-        }
+/// What is known of a run in `quarantine/`, of a minute with these parts.
+pub(crate) fn quarantined_run(data: &DataDir, run: RunName, parts: &[PartName]) -> Damaged {
+    let path = data.quarantine_dir().join(run.to_string());
+    let sealed = parts.iter().find_map(|part| verify_part::sealed_run(data, *part, run));
+    if let Some(sealed) = sealed {
+        let what = sealed.damage.unwrap_or_else(|| "its part is".to_owned());
+        let what = format!("is quarantined: {what}; what could be read was sealed");
+        Damaged { path, what, missing: Some(sealed.missing) }
+    } else {
+        let missing = verify_run::events_of(&path);
+        Damaged { path, what: "is quarantined: it cannot be opened".to_owned(), missing }
     }
 }

@@ -25,15 +25,25 @@ pub(crate) fn verify(verify: &mut Verify<'_>, name: PartName) {
     let view = match PartView::open(verify.data, name) {
         Ok(Some(view)) => view,
         Ok(None) => return,
-        Err(error) => return verify.failed(error, 0),
+        Err(error) => {
+            let missing = unread(verify.data, name);
+            return verify.failed(error, missing);
+        }
     };
     verify.report.checked.parts += 1;
     if let Err(error) = journal(verify.data, name) {
         verify.failed(error, 0);
     }
     if let Err(error) = objects(verify, view) {
-        verify.failed(error, 0);
+        let missing = unread(verify.data, name);
+        verify.failed(error, missing);
     }
+}
+
+/// How many events are missing with a part that cannot be read: none where all of it is in S3,
+/// and nobody knows how many where it is not.
+fn unread(data: &DataDir, name: PartName) -> Option<u64> {
+    (data.find_part(name) == Some(Stage::Receipts)).then_some(0)
 }
 
 fn objects(verify: &mut Verify<'_>, mut view: PartView) -> Result<()> {
@@ -127,18 +137,18 @@ fn journal(data: &DataDir, name: PartName) -> Result<()> {
     .map(|_| ())
 }
 
-/// How many events of the part in `dir` are in objects that are not in S3, as far as that can be
-/// read.
-pub(crate) fn undelivered(dir: &Path) -> u64 {
+/// How many events of the part in `dir` are in objects that are not in S3; `None` where its
+/// manifest cannot be read whole.
+pub(crate) fn undelivered(dir: &Path) -> Option<u64> {
     let outcomes = read_deliveries(dir).unwrap_or_default();
-    let Ok(mut manifest) = ManifestReader::open(dir) else { return 0 };
+    let mut manifest = ManifestReader::open(dir).ok()?;
     let mut events = 0;
-    while let Ok(Some((number, object))) = manifest.next_object() {
+    while let Some((number, object)) = manifest.next_object().ok()? {
         if !matches!(outcomes.get(&number), Some(Outcome::Delivered(_))) {
             events += object.events;
         }
     }
-    events
+    Some(events)
 }
 
 /// What became of a run in the seal of a part, if it is in it.

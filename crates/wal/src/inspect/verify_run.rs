@@ -1,9 +1,12 @@
 //! Reading a run back: every record, no gaps, as much as its closing record says.
 
+use std::path::Path;
+
 use model::Destination;
 
+use crate::closing::Closed;
 use crate::inspect::run::{Approach, RunSink, Wanted, approach, read_run};
-use crate::inspect::verify::Verify;
+use crate::inspect::verify::{Damaged, Verify};
 use crate::layout::RunName;
 use crate::reader::{Damage, EventRef, RunReader};
 use crate::usage::bytes_on_disk;
@@ -15,16 +18,23 @@ pub(crate) fn verify(verify: &mut Verify<'_>, name: RunName) {
     match approach(verify.data, name) {
         Ok(Approach::Copy(reader)) => {
             verify.report.checked.runs += 1;
-            copy(verify, &reader);
+            let (events, damaged) = check(&reader, &dir);
+            verify.report.checked.events += events;
+            verify.report.damaged.extend(damaged);
         }
         Ok(Approach::Live) => {
             verify.report.checked.runs += 1;
             live(verify, name);
         }
         Ok(Approach::Sealed(_) | Approach::Gone) => {}
-        Err(error) => verify.failed(error, 0),
+        Err(error) => verify.failed(error, events_of(&dir)),
     }
     verify.done(bytes);
+}
+
+/// How many events the run in `dir` held when it was closed; `None` where that is not known.
+pub(crate) fn events_of(dir: &Path) -> Option<u64> {
+    Closed::read(dir).ok().flatten().map(|closed| closed.events)
 }
 
 /// What was read of a run.
@@ -43,7 +53,9 @@ impl Tally {
     }
 }
 
-fn copy(verify: &mut Verify<'_>, reader: &RunReader) {
+/// Reads a copy of the run in `dir` from one end to the other: how many events there are, and what
+/// is wrong with it.
+pub(crate) fn check(reader: &RunReader, dir: &Path) -> (u64, Option<Damaged>) {
     let mut tally = Tally::default();
     for destination in reader.destinations() {
         match destination {
@@ -70,26 +82,27 @@ fn copy(verify: &mut Verify<'_>, reader: &RunReader) {
         tally.damage(damage);
         0
     });
-    verify.report.checked.events += tally.events;
-    let dir = verify.data.run_dir(reader.name());
     // Without a closing record, positions still have no gaps up to the last that there is.
     let expected = reader.closed().map_or(end, |closed| closed.events);
     let missing = expected.saturating_sub(tally.events).max(tally.missing);
     let destinations = reader.closed().map_or(tally.destinations, |closed| closed.destinations);
-    if let Some(what) = tally.damage {
-        verify.damaged(&dir, what, missing);
+    let what = if let Some(what) = tally.damage {
+        Some(what)
     } else if missing > 0 {
-        let what = format!("{missing} of {expected} events are missing");
-        verify.damaged(&dir, what, missing);
+        Some(format!("{missing} of {expected} events are missing"))
     } else if tally.events > expected || destinations != tally.destinations {
-        verify.damaged(&dir, "holds something else than its closing record says", 0);
-    }
+        Some("holds something else than its closing record says".to_owned())
+    } else {
+        None
+    };
+    let damaged = what.map(|what| Damaged { path: dir.to_owned(), what, missing: Some(missing) });
+    (tally.events, damaged)
 }
 
 fn live(verify: &mut Verify<'_>, name: RunName) {
     let mut count = Count::default();
     if let Err(error) = read_run(verify.data, name, &Wanted::default(), &mut count) {
-        verify.failed(error, 0);
+        verify.failed(error, None);
     }
     verify.report.checked.events += count.events;
     if let Some(damage) = count.damage {

@@ -77,7 +77,7 @@ fn a_flipped_byte_in_any_file_of_a_part_is_found() {
             assert!(!damaged.is_empty(), "byte {at} of {file}");
             assert!(damaged.iter().all(|damaged| damaged.path == path));
             if file == "segments" {
-                assert!(matches!(damaged[0].missing, 1 | 2));
+                assert!(matches!(damaged[0].missing, Some(1 | 2)));
             }
         }
     }
@@ -118,7 +118,7 @@ fn a_flipped_byte_in_a_run_is_found() {
     let damaged = flipped(&db, at + 1000, || verify(&fixture)).damaged;
     assert_eq!(damaged.len(), 1);
     assert_eq!(damaged[0].path, run);
-    assert!(damaged[0].missing >= 1, "{damaged:?}");
+    assert!(damaged[0].missing >= Some(1), "{damaged:?}");
     let closed = run.join("closed");
     for at in 0..length(&closed) {
         assert_eq!(flipped(&closed, at, || verify(&fixture)).damaged.len(), 1, "byte {at}");
@@ -137,14 +137,33 @@ fn quarantine_and_missing_files_are_damage() {
     let segments = fixture.part_file(part, "segments");
     std::fs::remove_file(&segments).unwrap();
     fixture.journal(part, &[(0, delivered(1)), (1, Outcome::Quarantined(failure("damaged")))]);
-    let paths = |fixture: &Fixture| -> Vec<(PathBuf, u64)> {
+    let paths = |fixture: &Fixture| -> Vec<(PathBuf, Option<u64>)> {
         let damaged = verify(fixture).damaged;
         damaged.into_iter().map(|damaged| (damaged.path, damaged.missing)).collect()
     };
-    assert_eq!(paths(&fixture), [(segments, 1), (kept.clone(), 0)]);
+    assert_eq!(paths(&fixture), [(segments, Some(1)), (kept.clone(), Some(0))]);
     fixture.quarantine_part(part);
     let part = fixture.data.quarantine_dir().join(part.to_string());
-    assert_eq!(paths(&fixture), [(part, 1), (kept, 0)]);
+    assert_eq!(paths(&fixture), [(part, Some(1)), (kept, Some(0))]);
+}
+
+#[test]
+fn how_much_a_torn_manifest_loses_is_unknown() {
+    let fixture = Fixture::new();
+    let (minute, _) = fixture.finished(&[("a", "", "1"), ("b", "", "2")]);
+    let part = fixture.seal(minute);
+    fixture.remove_runs(minute);
+    let path = fixture.part_file(part, "manifest");
+    let whole = std::fs::read(&path).unwrap();
+    let missing = || -> Vec<Option<u64>> {
+        verify(&fixture).damaged.into_iter().map(|damaged| damaged.missing).collect()
+    };
+    for length in [10, whole.len() / 2, whole.len() - 3] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(missing(), [None], "{length}");
+    }
+    fixture.quarantine_part(part);
+    assert_eq!(missing(), [None]);
 }
 
 #[test]

@@ -176,7 +176,7 @@ impl Appender {
         }
     }
 
-    /// What the log is ready for now.
+    /// What the log takes at the moment.
     pub fn state(&self) -> LogState {
         match &*self.shared.state.borrow() {
             LogState::Accepting => match self.shared.usage.refusal(0) {

@@ -39,9 +39,9 @@ impl From<&wal::Error> for Code {
 /// What to do about an error of the log; `None` where its message says so itself.
 fn advice(error: &wal::Error) -> Option<&'static str> {
     match error {
-        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => {
-            Some("check that the directory exists and that this user may write to it")
-        }
+        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => Some(
+            "check that the data directory is the right one, and that this user may read and write it",
+        ),
         wal::Error::Damaged { .. } => Some("see `minutelog admin verify` for what is damaged"),
         wal::Error::Busy { .. } => Some("stop the other process, or try again in a moment"),
         wal::Error::Control { .. } => Some("look at the service's log, and try again"),

@@ -143,7 +143,7 @@ fn a_data_directory_that_can_not_be_one_exits_with_74_and_says_what_to_do() {
         let error = stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert_eq!(code, 74, "{stderr}");
         assert!(error.starts_with(&format!("error: {command}: {taken}")), "{stderr}");
-        let advice = ": check that the directory exists and that this user may write to it";
+        let advice = ": check that the data directory is the right one, and that this user may read and write it";
         assert!(error.ends_with(advice), "{stderr}");
     }
 }

@@ -151,28 +151,12 @@ impl From<admin::Error> for Stop {
             admin::Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Self::Seen;
             }
+            admin::Error::Log(error) => return Self::Failure(Failure::log("admin", error)),
             admin::Error::Output(_) | admin::Error::NoDataDir(_) => Code::Io,
-            admin::Error::Log(error) => Code::from(error),
             admin::Error::Damaged { .. } => Code::Data,
             admin::Error::NotLookedAt(_) | admin::Error::Undelivered(_) => Code::TryAgain,
             admin::Error::Internal(_) => Code::Internal,
         };
-        let message = match &error {
-            admin::Error::Log(error) => format!("{error}: {}", what_to_do(error)),
-            error => error.to_string(),
-        };
-        Self::Failure(Failure::new(code, message))
-    }
-}
-
-fn what_to_do(error: &wal::Error) -> &'static str {
-    match error {
-        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => {
-            "check that the data directory is the right one, and that you may read it"
-        }
-        wal::Error::Damaged { .. } => "run `minutelog admin verify`",
-        wal::Error::Format { .. } => "use the version that is named",
-        wal::Error::Busy { .. } => "try again in a moment",
-        wal::Error::Control { .. } => "look at the service's log, and try again",
+        Self::Failure(Failure::new(code, error.to_string()))
     }
 }

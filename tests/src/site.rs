@@ -236,11 +236,13 @@ impl Site {
 
     /// Waits until nothing is left of the log.
     pub fn wait_until_drained(&self) {
-        let mut last = Vec::new();
+        let last = std::cell::RefCell::new(Vec::new());
+        let told = Told(&last);
         until("the log to be empty", || {
-            last = self.log_rows();
-            last.is_empty().then_some(())
+            *last.borrow_mut() = self.log_rows();
+            last.borrow().is_empty().then_some(())
         });
+        drop(told);
     }
 
     /// Waits until so many objects stand in S3, and reads all that stand there.
@@ -254,6 +256,17 @@ impl Site {
         let answer = client.get(&format!("/v1/events/{}", crate::encoded(id)));
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
+    }
+}
+
+/// Prints what is left of the log when a test that waits for its end fails.
+struct Told<'l>(&'l std::cell::RefCell<Vec<Value>>);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("left in the log: {:#?}", self.0.borrow());
+        }
     }
 }
 

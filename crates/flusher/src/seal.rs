@@ -91,7 +91,7 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
             if damaged.iter().any(|(damaged, _)| *damaged == run) {
                 quarantine_run(data, run)?;
             } else {
-                durable::remove_dir(&data.run_dir(run))?;
+                data.remove_run(run)?;
             }
         }
         return Ok(Sealed::Empty);

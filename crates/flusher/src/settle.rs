@@ -117,7 +117,7 @@ fn remove_runs(data: &DataDir, head: &ManifestHead, end: &ManifestEnd) -> wal::R
         if sealed.damage.is_some() {
             quarantine_run(data, name)?;
         } else {
-            durable::remove_dir(&data.run_dir(name))?;
+            data.remove_run(name)?;
         }
     }
     Ok(())

@@ -212,6 +212,18 @@ impl DataDir {
         self.root.join("flusher.lock")
     }
 
+    /// Removes a run whose events nobody needs any more. It loses its name at once: a crash in the
+    /// middle leaves half a run in `sealing/`, where all is removed at the next start, and none
+    /// that could be taken for damaged. What is gone already is no error.
+    pub fn remove_run(&self, name: RunName) -> Result<()> {
+        let (run, aside) = (self.run_dir(name), self.sealing_dir().join(name.to_string()));
+        match durable::rename(&run, &aside) {
+            Err(error) if error.is_not_found() && !run.exists() => {}
+            other => other?,
+        }
+        durable::remove_dir(&aside)
+    }
+
     /// The runs that are on disk, oldest minute first.
     pub fn runs(&self) -> Result<Vec<RunName>> {
         list(&self.open_dir(), RunName::parse)
@@ -309,6 +321,20 @@ mod tests {
         fs::write(data.root().join("format"), "minutelog 0\n").unwrap();
         let error = DataDir::create(data.root()).unwrap_err();
         assert!(matches!(&error, Error::Format { found, .. } if found == "minutelog 0"), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_is_removed_is_gone_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path()).unwrap();
+        let name = RunName { minute: minute(), run: RunId::from_bits(1) };
+        fs::create_dir(data.run_dir(name)).unwrap();
+        // What a crash has left of an earlier removal.
+        fs::create_dir_all(data.sealing_dir().join("20261122T101400Z-60s.000000000001")).unwrap();
+        data.remove_run(name).unwrap();
+        assert!(data.runs().unwrap().is_empty());
+        assert!(!data.sealing_dir().join(name.to_string()).exists());
+        data.remove_run(name).unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{fs, thread};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::reader::Damage;
-use crate::run::{OpenRun, open_database};
+use crate::run::{DB_FILE, OpenRun, open_database};
 
 /// So many bytes may be read before the database is opened anew.
 const REOPEN_BYTES: u64 = 32 * 1024 * 1024;
@@ -30,6 +30,9 @@ const ACCESSES_A_LOOK: usize = 64;
 
 /// sled lets go of its file a moment after the last handle is dropped.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What sled says of a database that somebody has open: `config.rs`, `try_lock`.
+const SLED_IS_LOCKED: &str = "could not acquire lock";
 
 /// A key and its value.
 pub(crate) type Entry = (sled::IVec, sled::IVec);
@@ -62,7 +65,7 @@ struct State {
 impl Database {
     /// Opens the database in `dir`, which nobody else has open.
     pub(crate) fn open(dir: PathBuf, held: Held) -> Result<Self> {
-        let db = Some(recover(&dir)?);
+        let db = Some(recover_patiently(&dir)?);
         Ok(Self { state: Mutex::new(State { db, read_bytes: 0 }), dir, held })
     }
 
@@ -79,7 +82,8 @@ impl Database {
         let live = matches!(self.held, Held::Live { .. });
         if state.db.is_none() || (state.read_bytes >= REOPEN_BYTES && !live) {
             state.db = None;
-            state.db = Some(self.reopen()?);
+            let db = recover_patiently(&self.dir);
+            state.db = Some(db.map_err(|error| unreadable(&error.to_string()))?);
             state.read_bytes = 0;
         }
         let Some(db) = &state.db else { return Ok(VecDeque::new()) };
@@ -108,19 +112,19 @@ impl Database {
         state.read_bytes += bytes as u64;
         Ok(entries)
     }
+}
 
-    fn reopen(&self) -> Result<sled::Db, Damage> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match recover(&self.dir) {
-                Ok(db) => return Ok(db),
-                Err(_) if waited < REOPEN_PATIENCE => {
-                    let pause = Duration::from_millis(5);
-                    thread::sleep(pause);
-                    waited += pause;
-                }
-                Err(error) => return Err(unreadable(&error.to_string())),
+/// Opens a database whose last holder may just have let go of it.
+fn recover_patiently(dir: &Path) -> Result<sled::Db> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match recover(dir) {
+            Err(Error::Busy { .. }) if waited < REOPEN_PATIENCE => {
+                let pause = Duration::from_millis(5);
+                thread::sleep(pause);
+                waited += pause;
             }
+            other => return other,
         }
     }
 }
@@ -137,6 +141,10 @@ fn recover(dir: &Path) -> Result<sled::Db> {
     }
     match catch_unwind(AssertUnwindSafe(|| open_database(dir))) {
         Ok(Ok(db)) => Ok(db),
+        // sled's own lock outlives the last handle by a moment. That is no damage.
+        Ok(Err(Error::Database { message, .. })) if message.contains(SLED_IS_LOCKED) => {
+            Err(Error::Busy { path: dir.join(DB_FILE) })
+        }
         Ok(Err(Error::Database { message, .. })) => Err(Error::damaged(dir, message)),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(Error::damaged(dir, "sled panics when it opens it")),
@@ -201,6 +209,19 @@ impl Iterator for Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_that_its_holder_has_not_let_go_of_is_busy_and_not_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_database(dir.path()).unwrap();
+        assert!(matches!(recover(dir.path()), Err(Error::Busy { .. })));
+        let holder = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            drop(db);
+        });
+        assert!(recover_patiently(dir.path()).is_ok());
+        holder.join().unwrap();
+    }
 
     #[test]
     fn a_scan_reads_all_of_its_prefix_across_reopenings() {

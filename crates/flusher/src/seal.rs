@@ -12,11 +12,10 @@ use model::{Identifier, Minute, ObjectKey, UnixMillis};
 use tokio_util::sync::CancellationToken;
 use wal::{
     DataDir, DestinationId, IndexWriter, ManifestHead, ManifestWriter, MinuteReader, PartName,
-    RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable,
+    RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable, is_held,
 };
 
 use crate::faults::fault_point;
-use crate::sealer::is_held;
 use crate::segment::SegmentWriter;
 
 /// What came of an attempt to seal a minute.

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::Path;
 
 use model::{Clock, Minute};
 use tokio_util::sync::CancellationToken;
-use wal::{DataDir, Lock, ManifestReader, PartName, RunName, Stage, durable};
+use wal::{DataDir, ManifestReader, PartName, RunName, Stage, durable, is_held};
 
 use crate::config::GzipLevel;
 use crate::finished::{Decision, decide};
@@ -143,10 +142,4 @@ pub(crate) fn remove_unfinished_seals(data: &DataDir) -> wal::Result<()> {
         durable::remove_dir(&entry.map_err(wal::Error::io(&sealing))?.path())?;
     }
     Ok(())
-}
-
-/// Whether a living process may still write to a run. One that only reads it, so as to copy it,
-/// holds its lock together with others.
-pub(crate) fn is_held(run_dir: &Path) -> bool {
-    matches!(Lock::shared(&run_dir.join("lock")), Err(wal::Error::Busy { .. }))
 }

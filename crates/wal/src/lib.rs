@@ -55,5 +55,5 @@ pub use manifest::{
     SealedRun,
 };
 pub use merge::{MinuteReader, RunDamage};
-pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader};
+pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader, is_held};
 pub use usage::bytes_on_disk;

@@ -272,6 +272,12 @@ impl Records {
     }
 }
 
+/// Whether a living process may still write to the run in `run_dir`. One that only reads it, so as
+/// to copy it, holds its lock together with others.
+pub fn is_held(run_dir: &Path) -> bool {
+    matches!(Lock::shared(&run_dir.join(LOCK_FILE)), Err(Error::Busy { .. }))
+}
+
 fn wait_for_shared_lock(path: &Path) -> Result<Lock> {
     let mut waited = Duration::ZERO;
     loop {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
 const HOW: &str = "run `cargo test --workspace`: it builds the binary together with its tests";
 
 /// The path of `minutelog`, beside the running test: `…/target/debug/deps/X` has it at
@@ -14,7 +16,6 @@ const HOW: &str = "run `cargo test --workspace`: it builds the binary together w
 /// `cargo test -p tests` does not build it. So that an old one isn't tested for the new one, it is
 /// compared with the sources that it was built from.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = env::current_exe().expect("a process knows its executable");
         let deps = test.parent().expect("tests lie in target/*/deps");
@@ -31,6 +32,11 @@ pub fn binary() -> &'static Path {
         }
         binary
     })
+}
+
+/// Drives this binary instead, from the first use on.
+pub fn choose_binary(path: PathBuf) {
+    BINARY.set(path).expect("it is chosen once, before it is used");
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

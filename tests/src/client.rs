@@ -16,6 +16,7 @@ use crate::poll::PATIENCE;
 pub struct Client {
     base: String,
     token: Option<String>,
+    key: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -32,13 +33,20 @@ pub struct Answer {
 impl Client {
     /// A client of this address.
     pub fn new(address: SocketAddr) -> Self {
-        Self { base: format!("http://{address}"), token: None }
+        Self { base: format!("http://{address}"), token: None, key: None }
     }
 
     /// The same with a token.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// The same with an `Idempotency-Key`.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
         self
     }
 
@@ -60,6 +68,16 @@ impl Client {
         content_encoding: Option<&str>,
         body: impl Into<Vec<u8>>,
     ) -> Answer {
+        self.try_post(path, content_type, content_encoding, body).expect("the service answers")
+    }
+
+    fn try_post(
+        &self,
+        path: &str,
+        content_type: Option<&str>,
+        content_encoding: Option<&str>,
+        body: impl Into<Vec<u8>>,
+    ) -> reqwest::Result<Answer> {
         let mut request = self.prepare(http().post(format!("{}{path}", self.base)));
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
@@ -67,7 +85,7 @@ impl Client {
         if let Some(content_encoding) = content_encoding {
             request = request.header(CONTENT_ENCODING, content_encoding);
         }
-        finish(request.body(body.into())).expect("the service answers")
+        finish(request.body(body.into()))
     }
 
     /// Any method without a body.
@@ -107,11 +125,24 @@ impl Client {
         finish(self.prepare(request).header(CONTENT_TYPE, "application/json").body(body))
     }
 
-    fn prepare(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.token {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
+    /// `POST /v1/s3/{bucket}?{query}` to a service that may be dying.
+    pub fn try_post_bulk(
+        &self,
+        to: &str,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> reqwest::Result<Answer> {
+        self.try_post(&format!("/v1/s3/{to}"), Some(content_type), None, body)
+    }
+
+    fn prepare(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
+        }
+        request
     }
 }
 

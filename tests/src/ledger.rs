@@ -1,11 +1,15 @@
 //! What was acknowledged, kept outside of what is tested, and the judgement by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::objects::{Objects, minute_of, time_of};
 
+/// How much of a payload is shown.
+const SHOWN_CHARS: usize = 60;
+
 /// An event that was sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sent {
     /// Its bucket.
     pub bucket: String,
@@ -15,6 +19,15 @@ pub struct Sent {
     pub payload: String,
     /// Who sent it: one after the other, each after the answer to the one before.
     pub sender: usize,
+}
+
+/// As much of a payload as tells which one it is.
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bucket, prefix, payload, sender } = self;
+        let start: String = payload.chars().take(SHOWN_CHARS).collect();
+        write!(f, "{start:?} of sender {sender} to {bucket}/{prefix}")
+    }
 }
 
 /// Every event that was sent, and the id of those that were acknowledged.
@@ -30,6 +43,30 @@ impl Ledger {
     /// Adds what another one noted.
     pub fn join(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// The ledger of somebody who was told of these acknowledgements only.
+    #[must_use]
+    pub fn told_only(&self, is_told: impl Fn(&str) -> bool) -> Self {
+        let told = |(sent, id): &(Sent, Option<String>)| {
+            (sent.clone(), id.clone().filter(|id| is_told(id)))
+        };
+        Self(self.0.iter().map(told).collect())
+    }
+
+    /// Each event with its id, where it was acknowledged.
+    pub fn events(&self) -> impl Iterator<Item = (&Sent, Option<&str>)> {
+        self.0.iter().map(|(sent, id)| (sent, id.as_deref()))
+    }
+
+    /// How many were sent.
+    pub fn sent(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many of those that fit were acknowledged.
+    pub fn acknowledged_to(&self, fits: impl Fn(&Sent) -> bool) -> usize {
+        self.0.iter().filter(|(sent, id)| id.is_some() && fits(sent)).count()
     }
 
     /// How many were acknowledged.
@@ -104,6 +141,7 @@ mod tests {
             minute: minute.to_owned(),
             lines: lines.iter().map(ToString::to_string).collect(),
             size: 0,
+            checksum: String::new(),
             parts: 0,
         }
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use flate2::bufread::GzDecoder;
 use ulid::Ulid;
 
-use crate::s3::{S3Server, Stored};
+use crate::s3::{S3Server, Stored, crc32};
 
 /// `YYYY/MM/DD/HH/`, `YYYY-MM-DD-HH-MM-SS-`, 64 digits and `.gz`.
 const KEY_TAIL_BYTES: usize = 14 + 20 + 64 + 3;
@@ -27,6 +27,8 @@ pub struct Object {
     pub lines: Vec<String>,
     /// The gzip bytes.
     pub size: usize,
+    /// The checksum of those, as a receipt tells it.
+    pub checksum: String,
     /// From how many parts it was uploaded; 0 for one put.
     pub parts: usize,
 }
@@ -98,6 +100,7 @@ impl Object {
             minute,
             lines,
             size: bytes.len(),
+            checksum: format!("crc32:{}", crc32(bytes)),
             parts: stored.parts,
         }
     }
@@ -141,6 +144,12 @@ pub fn minute_of(id: &str, seconds: u64) -> String {
     start.expect("ids are of our time").to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// The run of an id, as in the names of directories.
+pub fn run_of(id: &str) -> String {
+    let id = Ulid::from_string(id).unwrap_or_else(|error| panic!("{id} is no ULID: {error}"));
+    format!("{:012x}", id.random() >> 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +175,6 @@ mod tests {
         let id = Ulid::from_parts(1_795_342_517_999, 7).to_string();
         assert_eq!(minute_of(&id, 60), "2026-11-22T10:15:00Z");
         assert_eq!(minute_of(&id, 1), "2026-11-22T10:15:17Z");
+        assert_eq!(run_of(&Ulid::from_parts(1, (0xab << 32) | 7).to_string()), "0000000000ab");
     }
 }

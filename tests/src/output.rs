@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -40,14 +40,20 @@ impl Output {
 /// Runs a command to its end. One that doesn't end is killed, and fails the test.
 #[track_caller]
 pub fn run(command: &mut Command) -> Output {
+    // A command may itself wait for something for as long as a test does.
+    run_for(command, PATIENCE * 2)
+}
+
+/// The same with another patience.
+#[track_caller]
+pub fn run_for(command: &mut Command, patience: Duration) -> Output {
     let (mut stdout, mut stderr) = (temporary(), temporary());
     let share = |file: &File| file.try_clone().expect("a file can be shared");
     command.stdin(Stdio::null()).stdout(share(&stdout)).stderr(share(&stderr));
     let mut child = command.spawn().expect("the command can be started");
     let start = Instant::now();
-    // A command may itself wait for something for as long as a test does.
     let mut ended = None;
-    while ended.is_none() && start.elapsed() < PATIENCE * 2 {
+    while ended.is_none() && start.elapsed() < patience {
         std::thread::sleep(PAUSE);
         ended = child.try_wait().expect("it is our child");
     }

@@ -2,11 +2,16 @@
 //!
 //! Three layers: a front on hyper that records each request and breaks things by script
 //! ([`Rule`]); `s3s`, which reads the protocol and checks the signatures; and a store in memory
-//! that keeps S3's promises to the letter (`memory`).
+//! that keeps S3's promises to the letter (`memory`). Under the front lies a wire that can be slow
+//! and be cut.
 
+mod body;
 mod fault;
 mod front;
 mod memory;
+mod snapshot;
+mod tamper;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +22,19 @@ use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use self::body::crc32;
 use self::fault::Script;
 pub use self::fault::{Fault, Rule, RuleId};
 pub(crate) use self::memory::Stored;
 use self::memory::{Contents, Memory};
+pub use self::snapshot::Snapshot;
 
 /// The keys that the server takes.
 pub(crate) const ACCESS_KEY: &str = "access";
 pub(crate) const SECRET_KEY: &str = "a-secret-that-no-log-shows";
+
+/// A second pair: for credentials that are renewed.
+pub(crate) const RENEWED_ACCESS_KEY: &str = "renewed";
 
 /// A request as the front saw it.
 #[derive(Clone, Debug)]
@@ -50,6 +60,7 @@ impl Seen {
 struct Shared {
     seen: Mutex<Vec<Seen>>,
     script: Script,
+    contents: Arc<Mutex<Contents>>,
 }
 
 /// A running server. It has the buckets that it was given and no others.
@@ -67,7 +78,9 @@ impl S3Server {
         let memory = Memory::default();
         let contents = Arc::clone(&memory.0);
         let mut builder = S3ServiceBuilder::new(memory);
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let mut keys = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+        keys.register(RENEWED_ACCESS_KEY.to_owned(), SECRET_KEY.into());
+        builder.set_auth(keys);
         let service = builder.build();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -77,7 +90,7 @@ impl S3Server {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let listener = listener.expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared { contents: Arc::clone(&contents), ..Shared::default() });
         runtime.spawn(front::serve(listener, service, Arc::clone(&shared)));
         let this = Self { address, contents, shared, runtime: Some(runtime) };
         for bucket in buckets {
@@ -124,6 +137,37 @@ impl S3Server {
     /// How many multipart uploads were begun and neither completed nor aborted.
     pub fn unfinished_uploads(&self) -> usize {
         lock(&self.contents).uploads.len()
+    }
+
+    /// The bytes of all objects, by key.
+    pub fn bytes(&self) -> Vec<(String, Arc<Vec<u8>>)> {
+        self.stored().into_iter().map(|stored| (stored.key, stored.bytes)).collect()
+    }
+
+    /// A credentials file of AWS's form, with the first pair of keys or the one that renews it.
+    pub fn credentials_file(renewed: bool) -> String {
+        let id = if renewed { RENEWED_ACCESS_KEY } else { ACCESS_KEY };
+        format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET_KEY}\n")
+    }
+
+    /// From now on it is one of the stores that take no notice of S3's checksums and show none.
+    /// `Content-MD5` they all know.
+    pub fn ignore_checksums(&self) {
+        lock(&self.contents).manner.ignores_checksums = true;
+    }
+
+    /// Moves everything away that [`Fault::Foreign`] has put there; how many objects it was.
+    pub fn move_foreign_away(&self) -> usize {
+        let mut contents = lock(&self.contents);
+        let buckets = contents.buckets.values_mut();
+        buckets.map(|objects| objects.extract_if(.., |_, object| object.is_foreign()).count()).sum()
+    }
+
+    /// How many objects of ours a bucket has.
+    pub fn objects_of(&self, bucket: &str) -> usize {
+        let contents = lock(&self.contents);
+        let objects = contents.buckets.get(bucket).into_iter().flatten();
+        objects.filter(|(_, object)| !object.is_foreign()).count()
     }
 
     /// Everything that is stored.

@@ -56,6 +56,11 @@ impl Service {
         self.address
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client of it, with no token.
     pub fn client(&self) -> Client {
         Client::new(self.address)
@@ -145,6 +150,19 @@ fn read_log(path: &Path) -> String {
 
 /// An address on loopback that nobody listens on. Somebody else may take it first.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    address_of(&listener())
+}
+
+/// Two of them, which are not the same.
+pub(crate) fn free_addresses() -> (SocketAddr, SocketAddr) {
+    let both = (listener(), listener());
+    (address_of(&both.0), address_of(&both.1))
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }

@@ -1,5 +1,6 @@
 //! One machine with minutelog on it: a data directory, a configuration, a store to deliver to.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,10 +14,10 @@ use tempfile::TempDir;
 use crate::binary::binary;
 use crate::client::Client;
 use crate::objects::Objects;
-use crate::output::{Output, run};
-use crate::poll::{until, wait_for};
+use crate::output::{Output, run, run_for};
+use crate::poll::{PATIENCE, until, wait_for};
 use crate::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
-use crate::service::{Service, free_address};
+use crate::service::{Service, free_address, free_addresses};
 
 /// A port that was free can be taken by the time that it is used.
 const PORT_TRIES: usize = 5;
@@ -34,6 +35,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The two.
+    pub const BOTH: [Self; 2] = [Self::Ingest, Self::Flusher];
+
     fn command(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
@@ -45,6 +49,8 @@ impl Kind {
 /// What differs from one test to another.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// Where the log lies; `None`: in a directory of the test's own.
+    pub data: Option<PathBuf>,
     /// The length of a minute.
     pub interval: &'static str,
     /// The buckets that there are.
@@ -62,6 +68,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            data: None,
             interval: "1s",
             buckets: vec!["my-bucket"],
             log: String::new(),
@@ -107,6 +114,7 @@ fn now_seconds() -> u64 {
 #[derive(Debug)]
 pub struct Site {
     dir: TempDir,
+    data: PathBuf,
     seconds: u64,
     started: AtomicU32,
     /// Where it delivers to.
@@ -124,7 +132,8 @@ impl Site {
         let dir = TempDir::with_prefix("minutelog-test-").expect("a temporary directory");
         let s3 = S3Server::start(&setup.buckets);
         let Setup { interval, log, ingest, flusher, rest, .. } = setup;
-        let (data, url) = (dir.path().join("data"), s3.url());
+        let data = setup.data.clone().unwrap_or_else(|| dir.path().join("data"));
+        let url = s3.url();
         let text = format!(
             "data_dir = \"{}\"\n[log]\ninterval = \"{interval}\"\n{log}\n[ingest]\n{ingest}\n\
              [flusher]\n{flusher}\n[s3]\nregion = \"us-east-1\"\nendpoint = \"{url}\"\n\
@@ -132,7 +141,7 @@ impl Site {
             data.display(),
         );
         fs::write(dir.path().join("minutelog.toml"), text).expect("the disk takes it");
-        Self { dir, seconds: setup.seconds(), started: AtomicU32::new(0), s3 }
+        Self { dir, data, seconds: setup.seconds(), started: AtomicU32::new(0), s3 }
     }
 
     /// How many seconds a minute has.
@@ -142,14 +151,21 @@ impl Site {
 
     /// Where the log lies.
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// A command of the binary with this machine's configuration, and nothing of the environment
     /// of whoever runs the test.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_under(&[], args)
+    }
+
+    /// The same, run by another program: `strace -f -o log`.
+    pub fn command_under(&self, runner: &[&str], args: &[&str]) -> Command {
+        let mut words = runner.iter().map(OsStr::new).chain([binary().as_os_str()]);
+        let mut command = Command::new(words.next().expect("there is the binary at least"));
         command
+            .args(words)
             .args(args)
             .arg("--config")
             .arg(self.dir.path().join("minutelog.toml"))
@@ -177,6 +193,11 @@ impl Site {
         self.run(&["flusher", "--once"])
     }
 
+    /// Runs `minutelog admin drain`, for as long as a large log takes.
+    pub fn drain(&self) -> Output {
+        run_for(&mut self.command(&["admin", "drain"]), PATIENCE * 60)
+    }
+
     /// The same while nobody listens where S3 should be.
     pub fn flush_once_without_s3(&self) -> Output {
         let nobody = format!("http://{}", free_address());
@@ -195,14 +216,24 @@ impl Site {
 
     /// Starts a service with more in its environment, and waits until it answers.
     pub fn start(&self, kind: Kind, environment: &[(&str, &str)]) -> Service {
+        self.start_under(&[], kind, environment)
+    }
+
+    /// The same, run by another program.
+    pub fn start_under(
+        &self,
+        runner: &[&str],
+        kind: Kind,
+        environment: &[(&str, &str)],
+    ) -> Service {
         for _ in 0..PORT_TRIES {
-            let mut service = self.spawn(kind, environment);
+            let mut service = self.spawn_under(runner, kind, environment);
             if service.is_up() {
                 return service;
             }
             let code = service.wait().code();
             let log = service.log();
-            let taken = code == Some(UNAVAILABLE) && log.contains("cannot listen");
+            let taken = code == Some(UNAVAILABLE) && log.contains("Address already in use");
             assert!(taken, "{kind:?} ended with {code:?}: {log}");
         }
         panic!("{kind:?} found no free port in {PORT_TRIES} tries");
@@ -210,8 +241,18 @@ impl Site {
 
     /// Starts a service and waits for nothing: it may be meant to end at once.
     pub fn spawn(&self, kind: Kind, environment: &[(&str, &str)]) -> Service {
-        let mut command = self.command(&[kind.command(), "--stop-with-parent"]);
-        let (address, ops) = (free_address(), free_address());
+        self.spawn_under(&[], kind, environment)
+    }
+
+    /// The same, run by another program.
+    pub fn spawn_under(
+        &self,
+        runner: &[&str],
+        kind: Kind,
+        environment: &[(&str, &str)],
+    ) -> Service {
+        let mut command = self.command_under(runner, &[kind.command(), "--stop-with-parent"]);
+        let (address, ops) = free_addresses();
         let set = |command: &mut Command, name: &str, address: SocketAddr| {
             command.env(name, address.to_string());
         };

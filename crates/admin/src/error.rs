@@ -40,6 +40,38 @@ pub enum Error {
     /// Something is still to be delivered.
     #[error("log: {0}: see `minutelog admin log` for what and why, then run it again")]
     Undelivered(String),
+    /// Delivered objects are not what was delivered, or not there.
+    #[error(
+        "S3: {}, {} missing: they are named above: see who else may write to the bucket, and its \
+         lifecycle rules; a version or a copy of the bucket may still have them",
+        human::count(*differing, "object") + if *differing == 1 { " differs" } else { " differ" },
+        missing
+    )]
+    Differ {
+        /// How many are others.
+        differing: u64,
+        /// How many are not there.
+        missing: u64,
+    },
+    /// Delivered objects may not be read.
+    #[error(
+        "S3: {} cannot be compared: reading needs s3:GetObject, which delivery does without: grant \
+         it, or run this where it is granted",
+        human::count(*.0, "object")
+    )]
+    Unreadable(u64),
+    /// Delivered objects could not be read this time.
+    #[error(
+        "S3: {} could not be read: what happened is told above: run it again",
+        human::count(*.0, "object")
+    )]
+    NotCompared(u64),
+    /// Checks of the configuration or of this machine have failed.
+    #[error("doctor: {} of this machine failed: mend what is told above", human::count(*.0, "check"))]
+    Misconfigured(u64),
+    /// A bucket cannot be delivered to.
+    #[error("doctor: {} cannot be delivered to: mend what is told above", human::count(*.0, "bucket"))]
+    Unusable(u64),
     /// There is no such data directory.
     #[error(
         "data directory {}: does not exist: check data_dir, --config and --data-dir", .0.display()

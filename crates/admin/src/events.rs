@@ -44,7 +44,7 @@ fn table(query: &EventQuery, rows: &[EventRow], screen: &mut Screen<'_>) -> Resu
     }
     if rows.is_empty() {
         let none = if query.id.is_some() || query.event.is_some() {
-            "No such event: it was never accepted, or its receipt has expired."
+            "No such event: it was never accepted, its receipt has expired, or it was a repeat."
         } else {
             "No events: none was accepted, or their receipts have expired."
         };

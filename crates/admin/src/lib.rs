@@ -3,8 +3,10 @@
 //! Every report is a table for people or, on demand, one JSON document for programs. Reports need
 //! no service to run or to stop, refuse a data directory that does not exist, and write nothing into
 //! one that does. [`retry`] and [`drain`] ask the flusher that runs; where none does, they
-//! hand the work to one that their caller starts.
+//! hand the work to one that their caller starts. [`doctor`] and [`verify_objects`] ask S3 as well.
 
+mod compare;
+mod doctor;
 mod drain;
 mod error;
 mod events;
@@ -12,7 +14,9 @@ mod events;
 mod fixture;
 mod human;
 mod minutes;
+mod objects;
 mod place;
+mod progress;
 mod receipts;
 #[cfg(test)]
 mod repair_tests;
@@ -24,10 +28,12 @@ mod show;
 mod table;
 mod verify;
 
+pub use doctor::{DoctorPlan, Listener, Machine, doctor};
 pub use drain::drain;
 pub use error::{Error, Result};
 pub use events::events;
 pub use minutes::minutes;
+pub use objects::{ObjectsQuery, verify_objects};
 pub use receipts::receipts;
 pub use retry::retry;
 pub use screen::Screen;

@@ -64,7 +64,7 @@ impl Screen<'_> {
     }
 }
 
-/// A JSON document whose last member is an array that is written as it is found: its length is not
+/// A JSON document with an array that is written as it is found: its length is not
 /// bounded by memory.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -91,6 +91,11 @@ impl Listing {
 
     /// Ends the document.
     pub(crate) fn end(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(if self.items == 0 { b"]}\n" } else { b"\n]}\n" })
+        self.end_with(out, "")
+    }
+
+    /// Ends the document with further members: each is preceded by a comma.
+    pub(crate) fn end_with(&self, out: &mut dyn Write, after: &str) -> io::Result<()> {
+        writeln!(out, "{}]{after}}}", if self.items == 0 { "" } else { "\n" })
     }
 }

@@ -103,6 +103,11 @@ fn aligned(cell: Cell, align: Align) -> Cell {
     }
 }
 
+/// How many characters a line of the terminal has that standard output is; `None` where it is none.
+pub(crate) fn terminal_width() -> Option<usize> {
+    Table::new().width().map(usize::from)
+}
+
 /// A text without a colour.
 pub(crate) fn plain(text: impl Into<String>) -> (String, Mood) {
     (text.into(), Mood::Plain)

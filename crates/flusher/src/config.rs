@@ -17,8 +17,11 @@ pub struct Config {
     pub gzip_level: GzipLevel,
     /// How many objects are uploaded at a time.
     pub upload_concurrency: usize,
-    /// How long receipts are kept after the minute's last delivery.
+    /// How long receipts are kept after the minute's last delivery. No shorter than
+    /// `idempotency_window`: what a receipt does not tell any more is no repeat.
     pub receipt_retention: Duration,
+    /// How far apart two events of one identity are sent once only.
+    pub idempotency_window: Duration,
 }
 
 /// How hard to compress.

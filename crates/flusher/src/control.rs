@@ -24,6 +24,8 @@ enum Request {
     },
     /// Seal what nobody holds, also before its minute is over.
     Drain,
+    /// Say that you are there.
+    Hello,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +36,11 @@ struct Retried {
 #[derive(Debug, Serialize, Deserialize)]
 struct Draining {
     draining: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Hello {
+    running: bool,
 }
 
 pub(crate) fn serve(
@@ -54,6 +61,7 @@ pub(crate) fn serve(
                 wake.notify_one();
                 serde_json::to_writer(&mut *out, &Retried { retried })?;
             }
+            Request::Hello => serde_json::to_writer(&mut *out, &Hello { running: true })?,
             Request::Drain => {
                 early.set();
                 wake.notify_one();
@@ -77,6 +85,12 @@ pub fn ask_retry(data: &DataDir, filter: &DestinationFilter) -> wal::Result<Opti
 pub fn ask_drain(data: &DataDir) -> wal::Result<Option<()>> {
     let answer = wal::call(data, SOCKET, &Request::Drain, wal::LOOK_PATIENCE)?;
     answer.map(|answer| read::<Draining>(data, answer).map(drop)).transpose()
+}
+
+/// Whether a flusher runs. One that does not answer is an error.
+pub fn is_running(data: &DataDir) -> wal::Result<bool> {
+    let answer = wal::call(data, SOCKET, &Request::Hello, wal::LOOK_PATIENCE)?;
+    answer.map_or(Ok(false), |answer| read::<Hello>(data, answer).map(|hello| hello.running))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(data: &DataDir, answer: impl io::Read) -> wal::Result<T> {

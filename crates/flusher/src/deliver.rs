@@ -12,7 +12,7 @@ use wal::{DataDir, Failure, Outcome, Receipt, SealedObject, SettledObjects};
 
 use crate::error::Error;
 use crate::faults::fault_point;
-use crate::health::{Gate, Health};
+use crate::health::{Gate, Health, is_due};
 use crate::lanes::{Lanes, Place};
 use crate::metrics;
 use crate::part::{DestinationFilter, JournalHandle, JournalTask, Part, now_ms};
@@ -24,6 +24,10 @@ const CROWDED_PAUSE: Duration = Duration::from_millis(100);
 /// While uploads are under way, what was left of their part is looked at again after this long, or
 /// after ten times what a look takes.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long uploads that are under way may go on after the flusher was told to stop. What is cut off
+/// goes on at the next start: the same bytes to the same key.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all passes share.
 #[derive(Debug)]
@@ -73,7 +77,10 @@ impl Delivery {
         started: T,
     ) -> Result<PassEnd, Error> {
         match self.try_pass(part, filter, started).await {
-            Err(Error::Log(error @ wal::Error::Damaged { .. })) => {
+            // Only this flusher moves a part: a file of it that is not there is lost.
+            Err(Error::Log(error))
+                if matches!(error, wal::Error::Damaged { .. }) || error.is_not_found() =>
+            {
                 tracing::error!(part = %part.name, %error, "a part cannot be read");
                 metrics::quarantined();
                 let of = part.clone();
@@ -104,9 +111,9 @@ impl Delivery {
             }
         }
         let journal = journal.finish().await?;
-        let of = part.clone();
-        let permission =
-            tokio::task::spawn_blocking(move || settle::settle(&of, journal)).await??;
+        let (of, now) = (part.clone(), self.clock.now());
+        let settling = move || settle::settle(&of, journal, now);
+        let permission = tokio::task::spawn_blocking(settling).await??;
         Ok(PassEnd { permission, next_try: pass.next_try, delivered: pass.delivered })
     }
 
@@ -163,8 +170,19 @@ impl Delivery {
     ) -> Result<bool, Error> {
         let mut again = tokio::time::interval(pause);
         again.reset();
+        let patience = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
+        tokio::pin!(patience);
         loop {
             tokio::select! {
+                () = &mut patience => {
+                    tracing::warn!(uploads = pass.uploads.len(), "cut off; they go on at the next start");
+                    pass.left_until(self.clock.now());
+                    pass.uploads.shutdown().await;
+                    return Ok(false);
+                }
                 upload = pass.uploads.join_next() => match upload {
                     Some(upload) => pass.ended(upload?),
                     None => return Ok(false),
@@ -172,7 +190,7 @@ impl Delivery {
                 _ = again.tick() => {
                     let now = self.clock.now();
                     let recovered = self.health(|health| health.recoveries()) != recoveries;
-                    let due = pass.next_try.is_some_and(|at| at <= now || recovered);
+                    let due = pass.next_try.is_some_and(|at| is_due(at, now) || recovered);
                     if due && !self.stop.is_cancelled() {
                         return Ok(true);
                     }
@@ -185,7 +203,11 @@ impl Delivery {
     /// has not failed.
     async fn place(&self, destination: &Destination) -> Result<Place, Refused> {
         let now = self.clock.now();
-        match self.health(|health| health.gate(destination, now)) {
+        let gate = match self.health(|health| health.gate(destination, now)) {
+            Gate::Open if self.lanes.is_slow(destination.bucket()) => Gate::Probe,
+            gate => gate,
+        };
+        match gate {
             Gate::Open => tokio::select! {
                 place = self.lanes.fast() => Ok(place),
                 () = self.stop.cancelled() => Err(Refused { until: now, outcome: None }),
@@ -218,7 +240,8 @@ impl Delivery {
     ) -> Upload {
         let object = part.object(sealed);
         let started = Instant::now();
-        let result = self.lanes.run(place, self.store.put(&object)).await;
+        let put = self.store.put(&object);
+        let result = self.lanes.run(place, object.destination.bucket(), put).await;
         fault_point!("flusher::uploaded");
         metrics::attempt(&result, started.elapsed());
         let at_ms = now_ms(&*self.clock);

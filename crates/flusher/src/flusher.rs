@@ -16,9 +16,10 @@ use wal::{DataDir, Lock, PartName, Stage, bytes_on_disk};
 use crate::config::Config;
 use crate::deliver::{Delivery, PassEnd};
 use crate::error::Error;
+use crate::health::is_due;
 use crate::ops::Readiness;
 use crate::part::{DestinationFilter, Part};
-use crate::sealer::{Sealer, remove_unfinished_seals};
+use crate::sealer::Sealer;
 use crate::settle::Permission;
 use crate::{control, faults, metrics, ops, retention};
 
@@ -38,9 +39,6 @@ const LATER_PASSES: usize = 4;
 /// How often parts that wait are looked at, and the log is measured.
 const WAITING_PERIOD: Duration = Duration::from_millis(100);
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
-
-/// How long uploads that are under way may go on after the flusher was told to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether what nobody holds is sealed before its minute is over.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +85,8 @@ impl Flusher {
             wal::Error::Busy { path } => Error::SecondFlusher(path),
             other => other.into(),
         })?;
-        let sealer = Sealer::start(data.clone(), config.gzip_level, stop.clone())?;
+        let (level, window) = (config.gzip_level, config.idempotency_window);
+        let sealer = Sealer::start(data.clone(), level, window, stop.clone())?;
         let concurrency = config.upload_concurrency;
         let delivery = Arc::new(Delivery::new(data.clone(), store, clock, concurrency, stop));
         Ok(Self { config, data, delivery, sealer, _lock: lock })
@@ -96,8 +95,8 @@ impl Flusher {
 
 /// Works until `shutdown`: seals what is finished, delivers it, tries again what failed.
 ///
-/// On `shutdown` it starts no further uploads and lets those under way end; whatever is left goes
-/// on at the next start, to the same keys.
+/// On `shutdown` it starts no further uploads and lets those under way end, for 5 s; whatever is left
+/// goes on at the next start, to the same keys.
 pub async fn run(
     config: Config,
     store: Arc<dyn Store>,
@@ -163,19 +162,29 @@ pub async fn run_once_for(
     let seal = move || {
         let mut flusher = Flusher::start(config, store, clock, stop)?;
         let clock = Arc::clone(&flusher.delivery.clock);
-        flusher.sealer.seal_finished(&*clock, true, |_| true)?;
-        Ok::<_, Error>(flusher)
+        match flusher.sealer.seal_finished(&*clock, true, |_| true) {
+            Err(error) if flusher.sealer.is_unsure() => Err(error.into()),
+            sealed => Ok::<_, Error>((flusher, sealed.err().map(Error::from))),
+        }
     };
-    let flusher = tokio::task::spawn_blocking(seal).await??;
+    // What cannot be sealed or delivered now holds up nothing else.
+    let (flusher, mut failed) = tokio::task::spawn_blocking(seal).await??;
     let mut idle_rounds = 0;
     while idle_rounds < ROUNDS_WITHOUT_PROGRESS && !shutdown.is_cancelled() {
         let (mut delivered, mut next_try) = (0, None::<UnixMillis>);
         for (name, stage) in flusher.sealer.parts()? {
             let part = Part { data: flusher.data.clone(), stage, name };
-            let end = flusher.delivery.pass(&part, &filter, ()).await?;
+            let end = match flusher.delivery.pass(&part, &filter, ()).await {
+                Ok(end) => end,
+                Err(error) => {
+                    tracing::error!(part = %part.name, %error, "a pass has failed");
+                    failed.get_or_insert(error);
+                    continue;
+                }
+            };
             delivered += end.delivered;
             // What waits for a person has been tried; what may mend itself is tried again.
-            if end.permission == Permission::Keep {
+            if matches!(end.permission, Permission::Keep | Permission::Release) {
                 next_try = next_try.into_iter().chain(end.next_try).min();
             }
         }
@@ -187,34 +196,40 @@ pub async fn run_once_for(
             () = shutdown.cancelled() => {}
         }
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let left = flusher.sealer.has_unsealed()?
         || !flusher.sealer.parts()?.is_empty()
         || !flusher.data.quarantined()?.is_empty();
     Ok(if left { Drained::No } else { Drained::Yes })
 }
 
-/// Starts the sealer's thread; what it makes comes out of the channel.
+/// Starts the sealer's thread; what it makes comes out of the channel, and what ends it.
 fn spawn_sealer(
     mut sealer: Sealer,
     delivery: &Arc<Delivery>,
     early: Early,
     readiness: Arc<Readiness>,
-) -> Result<(mpsc::Receiver<PartName>, JoinHandle<()>), Error> {
+) -> Result<(mpsc::Receiver<wal::Result<PartName>>, JoinHandle<()>), Error> {
     let (parts, sealed) = mpsc::channel(SEALED_AHEAD);
     let delivery = Arc::clone(delivery);
     let work = move || {
         while !delivery.stop.is_cancelled() {
             let done = |part: crate::seal::SealedPart| {
-                parts.blocking_send(part.name).is_ok() && !delivery.stop.is_cancelled()
+                parts.blocking_send(Ok(part.name)).is_ok() && !delivery.stop.is_cancelled()
             };
             let mut pause = SCAN_PERIOD;
             let result = sealer.seal_finished(&*delivery.clock, early.get(), done);
             readiness.sealing(result.as_ref().err().map(|error| format!("cannot seal: {error}")));
             if let Err(error) = result {
+                if sealer.is_unsure() {
+                    parts.blocking_send(Err(error)).ok();
+                    return;
+                }
                 // Nothing is lost: the events are in the log, and the next try begins anew.
                 tracing::error!(%error, "cannot seal; tried again");
                 metrics::error();
-                remove_unfinished_seals(&delivery.data).ok();
                 pause = ERROR_PAUSE;
             }
             std::thread::sleep(pause);
@@ -253,7 +268,7 @@ struct Loop {
 impl Loop {
     async fn run(
         &mut self,
-        mut sealed: mpsc::Receiver<PartName>,
+        mut sealed: mpsc::Receiver<wal::Result<PartName>>,
         wake: &Notify,
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
@@ -267,7 +282,7 @@ impl Loop {
             };
             tokio::select! {
                 (name, place) = next_sealed => match name {
-                    Some(name) => self.spawn(Stage::Sealed, name, place.ok()),
+                    Some(name) => self.spawn(Stage::Sealed, name?, place.ok()),
                     None if shutdown.is_cancelled() => break,
                     None => return Err(Error::Internal("the sealer has gone".to_owned())),
                 },
@@ -277,10 +292,7 @@ impl Loop {
                 () = shutdown.cancelled() => break,
             }
         }
-        let rest = async { while self.passes.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_PATIENCE, rest).await.is_err() {
-            tracing::warn!("uploads were cut off; they go on at the next start");
-        }
+        while self.passes.join_next().await.is_some() {}
         Ok(())
     }
 
@@ -297,7 +309,7 @@ impl Loop {
     fn spawn_what_is_due(&mut self) {
         let now = self.delivery.clock.now();
         let recoveries = self.delivery.health(|health| health.recoveries());
-        let due = |waiting: &Waiting| waiting.due <= now || waiting.recoveries != recoveries;
+        let due = |waiting: &Waiting| is_due(waiting.due, now) || waiting.recoveries != recoveries;
         let names: Vec<PartName> = self
             .waiting
             .iter()
@@ -321,9 +333,9 @@ impl Loop {
             Ok(PassEnd { permission: Permission::Park, next_try, .. }) => {
                 (Stage::Parked, next_try.unwrap_or(now))
             }
-            Ok(PassEnd { permission: Permission::Keep, next_try, .. }) => {
-                (part.stage, next_try.unwrap_or(now))
-            }
+            Ok(PassEnd {
+                permission: Permission::Keep | Permission::Release, next_try, ..
+            }) => (part.stage, next_try.unwrap_or(now)),
             Err(error) => {
                 tracing::error!(part = %part.name, %error, "a pass has failed; tried again");
                 metrics::error();
@@ -338,11 +350,14 @@ impl Loop {
 async fn housekeeping(config: Config, delivery: Arc<Delivery>) {
     loop {
         let (data, clock) = (delivery.data.clone(), Arc::clone(&delivery.clock));
-        let retention = config.receipt_retention;
+        let (retention, window) = (config.receipt_retention, config.idempotency_window);
         let work = move || {
             let now = clock.now();
-            if let Err(error) = retention::remove_old_receipts(&data, now, retention) {
+            if let Err(error) = retention::remove_old_receipts(&data, now, retention, window) {
                 tracing::warn!(%error, "cannot remove old receipts");
+            }
+            if let Err(error) = data.remove_unborn_runs() {
+                tracing::warn!(%error, "cannot remove what a crash has left of a run's making");
             }
             measure(&data, now);
         };

@@ -38,6 +38,12 @@ pub(crate) enum Gate {
     Parked(UnixMillis, Arc<str>),
 }
 
+/// Whether what was put off until `at` may be tried at `now`. Nothing is put off for longer than the
+/// longest pause: what lies beyond that was put off before the clock went back.
+pub(crate) fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
+    at <= now || at.since(now) > PARKED_PAUSE
+}
+
 #[derive(Clone, Debug)]
 struct Trouble {
     failures: u32,
@@ -70,7 +76,7 @@ impl Health {
         };
         let why = Arc::clone(&trouble.why);
         match trouble.next_try {
-            next_try if next_try <= now => Gate::Probe,
+            next_try if is_due(next_try, now) => Gate::Probe,
             next_try if trouble.parked => Gate::Parked(next_try, why),
             next_try => Gate::Closed(next_try, why),
         }
@@ -222,6 +228,14 @@ mod tests {
         health.succeeded(&destination("x"));
         assert_eq!(health.gate(&destination("y"), at(1000)), Gate::Open);
         assert!(health.recoveries() > before);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_holds_nothing_up() {
+        let mut health = Health::default();
+        health.failed(&destination("a"), Class::Retry, "why", at(3_600_000), 1.0);
+        assert_eq!(health.gate(&destination("a"), at(0)), Gate::Probe);
+        assert!(!is_due(at(300_000), at(0)) && is_due(at(300_001), at(0)) && is_due(at(0), at(0)));
     }
 
     #[test]

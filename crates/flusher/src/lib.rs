@@ -6,12 +6,14 @@
 //!   thrown away and made anew from the log.
 //! - **F2** A receipt is written only where S3 has confirmed the object.
 //! - **F3** A receipt counts only once it is synced.
-//! - **F4** Log entries are removed only when every object of their part is settled, or waits for a
-//!   person in sealed bytes that were just read back whole. The permission is a pure function of
-//!   what is on disk.
+//! - **F4** Log entries are removed only when every object of their part is settled, or has long
+//!   waited, for S3 or for a person, in sealed bytes that were just read back whole. The permission
+//!   is a pure function of what is on disk and its age.
 //! - **F5** A destination that fails or is slow delays no other: it is remembered, tried where it
 //!   takes no place from what works, and a long upload gives its place back.
 //! - **F6** One flusher works on a data directory.
+//! - **F7** A repeat of an event is in no object, and what it repeats is: an event is left out of a
+//!   seal only where a copy of it within the window is sealed, or was just written.
 
 mod config;
 mod control;
@@ -25,6 +27,7 @@ mod lanes;
 mod metrics;
 mod ops;
 mod part;
+mod repeats;
 mod retention;
 mod seal;
 mod sealer;
@@ -32,7 +35,7 @@ mod segment;
 mod settle;
 
 pub use config::{Config, GzipLevel, GzipLevelError};
-pub use control::{ask_drain, ask_retry};
+pub use control::{ask_drain, ask_retry, is_running};
 pub use error::Error;
 pub use flusher::{Drained, run, run_once, run_once_for};
 pub use part::DestinationFilter;

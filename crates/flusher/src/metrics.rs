@@ -20,6 +20,7 @@ const LAG_SECONDS: &str = "minutelog_flusher_delivery_lag_seconds";
 const SEALED: &str = "minutelog_flusher_parts_sealed_total";
 const SEAL_SECONDS: &str = "minutelog_flusher_seal_duration_seconds";
 const SEALED_EVENTS: &str = "minutelog_flusher_events_sealed_total";
+const REPEATS: &str = "minutelog_flusher_repeats_removed_total";
 const LATE: &str = "minutelog_flusher_late_parts_total";
 const QUARANTINED: &str = "minutelog_flusher_quarantined_total";
 const PARKED: &str = "minutelog_flusher_parked_destinations";
@@ -39,6 +40,7 @@ pub(crate) fn describe() {
     describe_counter!(SEALED, "Parts sealed; one a minute unless a run came late");
     describe_histogram!(SEAL_SECONDS, Unit::Seconds, "Duration of sealing a minute");
     describe_counter!(SEALED_EVENTS, "Events sealed");
+    describe_counter!(REPEATS, "Events left out of a seal: sent again under the same key");
     describe_counter!(LATE, "Parts made of runs that turned up after their minute was sealed");
     describe_counter!(QUARANTINED, "Runs, parts and objects that could not be read back whole");
     describe_gauge!(PARKED, "Destinations and buckets that wait for a person");
@@ -48,7 +50,8 @@ pub(crate) fn describe() {
     for outcome in ["delivered", "already_there", "retry", "parked", "damaged"] {
         counter!(ATTEMPTS, "outcome" => outcome).increment(0);
     }
-    for name in [OBJECTS, EVENTS, BYTES, SEALED, SEALED_EVENTS, LATE, QUARANTINED, ERRORS] {
+    for name in [OBJECTS, EVENTS, BYTES, SEALED, SEALED_EVENTS, REPEATS, LATE, QUARANTINED, ERRORS]
+    {
         counter!(name).increment(0);
     }
     for name in [PARKED, OLDEST, LOG_BYTES] {
@@ -81,10 +84,15 @@ pub(crate) fn delivered(object: &Object, now: UnixMillis) {
 pub(crate) fn sealed(part: &SealedPart, duration: Duration) {
     counter!(SEALED).increment(1);
     counter!(SEALED_EVENTS).increment(part.events);
+    repeats_removed(part.repeats);
     histogram!(SEAL_SECONDS).record(duration);
     if part.name.part > 0 {
         counter!(LATE).increment(1);
     }
+}
+
+pub(crate) fn repeats_removed(events: u64) {
+    counter!(REPEATS).increment(events);
 }
 
 pub(crate) fn quarantined() {

@@ -4,22 +4,33 @@ use std::fs;
 use std::time::Duration;
 
 use model::UnixMillis;
-use wal::{DataDir, Outcome, Stage, durable, read_deliveries};
+use wal::{DataDir, Outcome, Stage, durable, is_near, read_deliveries};
 
-/// Removes receipts that are older than `retention`; returns how many parts that were.
+/// Removes receipts that are older than `retention`; returns how many parts that were. Those that a
+/// run still on disk may hold repeats of, `window` away at most, are kept until it is gone.
 pub(crate) fn remove_old_receipts(
     data: &DataDir,
     now: UnixMillis,
     retention: Duration,
+    window: Duration,
 ) -> wal::Result<u32> {
     let mut removed = 0;
+    let runs = data.runs()?;
     for name in data.parts(Stage::Receipts)? {
         // The last delivery was after the minute: a young minute needs no second look.
         if now.since(name.minute.end()) <= retention {
             continue;
         }
+        if runs.iter().any(|run| is_near(run.minute, name.minute, window)) {
+            continue;
+        }
         let dir = data.part_dir(Stage::Receipts, name);
-        let last = read_deliveries(&dir)?.into_values().filter_map(|outcome| match outcome {
+        let deliveries = match read_deliveries(&dir) {
+            // When they were written nobody knows; one that cannot be read keeps no other.
+            Err(wal::Error::Damaged { .. }) => continue,
+            other => other?,
+        };
+        let last = deliveries.into_values().filter_map(|outcome| match outcome {
             Outcome::Delivered(receipt) => Some(receipt.at_ms),
             _ => None,
         });
@@ -37,8 +48,8 @@ pub(crate) fn remove_old_receipts(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Interval, Minute};
-    use wal::{DeliveryJournal, PartName, Receipt};
+    use model::{Interval, Minute, RunId};
+    use wal::{DeliveryJournal, PartName, Receipt, RunName};
 
     #[test]
     fn receipts_go_by_the_time_of_delivery() {
@@ -59,9 +70,17 @@ mod tests {
             already_there: false,
         };
         DeliveryJournal::open(&part).unwrap().append(0, &Outcome::Delivered(receipt)).unwrap();
-        let remove = |now| remove_old_receipts(&data, now, hour).unwrap();
+        let window = Duration::from_secs(60);
+        let remove = |now| remove_old_receipts(&data, now, hour, window).unwrap();
         assert_eq!(remove(minute.end().after(hour * 2)), 0);
         assert_eq!(remove(at.after(hour)), 0);
+        // A minute that is not sealed yet may hold repeats of it.
+        let late = RunName { minute: minute.next().next(), run: RunId::from_bits(1) };
+        fs::create_dir(data.run_dir(late)).unwrap();
+        assert_eq!(remove(at.after(hour + Duration::from_secs(1))), 0);
+        data.remove_run(late).unwrap();
+        let far = RunName { minute: minute.next().next().next(), ..late };
+        fs::create_dir(data.run_dir(far)).unwrap();
         assert_eq!(remove(at.after(hour + Duration::from_secs(1))), 1);
         assert!(!part.exists());
     }

@@ -1,21 +1,24 @@
 //! Sealing: the runs of a finished minute become one part, fixed for ever.
 //!
-//! Read in (destination, id) order, compress, fix the keys, sync, rename. Until the rename the part
+//! Read in (destination, id) order, leave out repeats, compress, fix the keys, sync, rename. Until the rename the part
 //! is worth nothing and a crash leaves only what the next start removes; from it on, every retry
 //! and every restart sends the same bytes to the same keys.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use model::{Identifier, Minute, ObjectKey, UnixMillis};
 use tokio_util::sync::CancellationToken;
 use wal::{
     DataDir, DestinationId, IndexWriter, ManifestHead, ManifestWriter, MinuteReader, PartName,
     RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable, is_held,
+    is_there,
 };
 
 use crate::faults::fault_point;
+use crate::repeats::{Repeats, Verdict};
 use crate::segment::SegmentWriter;
 
 /// What came of an attempt to seal a minute.
@@ -23,8 +26,8 @@ use crate::segment::SegmentWriter;
 pub(crate) enum Sealed {
     /// A part was made.
     Part(SealedPart),
-    /// There was nothing in it.
-    Empty,
+    /// There was nothing in it but so many repeats of what is sealed.
+    Empty { repeats: u64 },
     /// A run is held after all, or the flusher was told to stop; try again later.
     NotYet,
 }
@@ -36,6 +39,8 @@ pub(crate) struct SealedPart {
     pub(crate) objects: u32,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
+    /// How many events were left out.
+    pub(crate) repeats: u64,
     /// Runs that could not be read back whole, and why.
     pub(crate) damaged: Vec<(RunName, String)>,
 }
@@ -49,6 +54,8 @@ pub(crate) struct SealOrder {
     /// Whether runs that are still held are left behind.
     pub(crate) leave_held: bool,
     pub(crate) level: u32,
+    /// How far apart two copies of an event are repeats.
+    pub(crate) window: Duration,
     pub(crate) now: UnixMillis,
     /// Breaks a long seal off: it is made anew at the next start.
     pub(crate) stop: CancellationToken,
@@ -59,7 +66,7 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
     let name = next_part(data, order.minute);
     let dir = data.sealing_part_dir(name);
     // W4: from here on ingest opens no run of this minute; those that it opened before are listed.
-    fs::create_dir(&dir).map_err(wal::Error::io(&dir))?;
+    durable::create_dir(&dir)?;
     durable::sync_parent(&dir)?;
     let Some(runs) = open_runs(data, order)? else {
         durable::remove_dir(&dir)?;
@@ -72,16 +79,27 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
         sealed_at: order.now,
         runs: names.iter().map(|name| name.run).collect(),
     };
-    let mut seal = SealWriter::create(&dir, head, order.level, &reader)?;
+    let mut lost = Vec::new();
+    let note = |run, damage| lost.push(RunDamage { run, damage });
+    let repeats = Repeats::learn(data, order.minute, order.window, reader.runs(), note)?;
+    let mut seal = SealWriter::create(&dir, head, order.level, repeats)?;
+    for damage in lost {
+        seal.note(damage);
+    }
     if !seal.write_all(&reader, &order.stop)? {
         drop((seal, reader));
         durable::remove_dir(&dir)?;
         return Ok(Sealed::NotYet);
     }
+    // What the system refused to give is not damaged: it is read again.
+    if let Some(error) = reader.runs().iter().find_map(RunReader::refused) {
+        return Err(error);
+    }
     fault_point!("flusher::sealing");
     let tallies = seal.tallies(&reader);
     let (bytes, damaged) = (seal.offset, damaged_runs(&names, &tallies));
-    let end = seal.finish(tallies)?;
+    let repeats = seal.left_out();
+    let end = seal.finish(&dir, tallies)?;
     // sled has let go of the runs before anybody may remove them.
     drop(reader);
     if end.objects == 0 {
@@ -93,19 +111,19 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
                 data.remove_run(run)?;
             }
         }
-        return Ok(Sealed::Empty);
+        return Ok(Sealed::Empty { repeats });
     }
     durable::sync_dir(&dir)?;
     durable::rename(&dir, &data.part_dir(wal::Stage::Sealed, name))?;
     fault_point!("flusher::sealed");
     let (objects, events) = (end.objects, end.events);
-    Ok(Sealed::Part(SealedPart { name, objects, events, bytes, damaged }))
+    Ok(Sealed::Part(SealedPart { name, objects, events, bytes, repeats, damaged }))
 }
 
 /// Moves a run that cannot be read back whole to where nothing removes it.
 pub(crate) fn quarantine_run(data: &DataDir, run: RunName) -> wal::Result<()> {
     let from = data.run_dir(run);
-    if !from.exists() {
+    if !is_there(&from) {
         return Ok(());
     }
     tracing::error!(run = %run, "quarantined a run: it is kept, see `minutelog admin verify`");
@@ -116,8 +134,8 @@ pub(crate) fn quarantine_run(data: &DataDir, run: RunName) -> wal::Result<()> {
 fn next_part(data: &DataDir, minute: Minute) -> PartName {
     let taken = |part| {
         let name = PartName { minute, part };
-        data.sealing_part_dir(name).exists()
-            || data.quarantine_dir().join(name.to_string()).exists()
+        is_there(&data.sealing_part_dir(name))
+            || is_there(&data.quarantine_dir().join(name.to_string()))
             || data.find_part(name).is_some()
     };
     let part = (0..u32::MAX).find(|part| !taken(*part)).unwrap_or(u32::MAX);
@@ -167,17 +185,14 @@ struct SealWriter {
     segments_path: std::path::PathBuf,
     offset: u64,
     tallies: Vec<Tally>,
+    repeats: Repeats,
 }
 
 impl SealWriter {
-    fn create(
-        dir: &Path,
-        head: ManifestHead,
-        level: u32,
-        reader: &MinuteReader,
-    ) -> wal::Result<Self> {
+    fn create(dir: &Path, head: ManifestHead, level: u32, repeats: Repeats) -> wal::Result<Self> {
         let segments_path = dir.join(SEGMENTS_FILE);
-        let segments = File::create_new(&segments_path).map_err(wal::Error::io(&segments_path))?;
+        let segments =
+            durable::create_file(&segments_path).map_err(wal::Error::io(&segments_path))?;
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).expect("Linux has random bytes");
         Ok(Self {
@@ -185,12 +200,18 @@ impl SealWriter {
             nonce,
             manifest: ManifestWriter::create(dir, &head)?,
             index: IndexWriter::create(dir, &head)?,
+            tallies: vec![Tally::default(); head.runs.len()],
+            repeats,
             head,
             segments: BufWriter::with_capacity(1024 * 1024, segments),
             segments_path,
             offset: 0,
-            tallies: vec![Tally::default(); reader.runs().len()],
         })
+    }
+
+    /// How many events were left out as repeats.
+    fn left_out(&self) -> u64 {
+        self.repeats.left_out().iter().sum()
     }
 
     /// Writes every object; says whether it got to the end.
@@ -229,7 +250,10 @@ impl SealWriter {
             };
             let run = record.first_id().run();
             let run = self.head.runs.iter().position(|known| *known == run);
-            let Some(tally) = run.and_then(|run| self.tallies.get_mut(run)) else { continue };
+            let Some((run, tally)) = run.and_then(|run| Some((run, self.tallies.get_mut(run)?)))
+            else {
+                continue;
+            };
             tally.end = tally
                 .end
                 .max(u64::from(record.first_id().seq().get()) + u64::from(record.events()));
@@ -241,6 +265,10 @@ impl SealWriter {
                         continue;
                     }
                 };
+                // F7: only what was read can be kept, and only what is held be left out.
+                if self.repeats.judge(run, event.id.seq().get()) == Verdict::Repeat {
+                    continue;
+                }
                 segment.line(event.payload).map_err(|error| io(&self.segments_path, error))?;
                 self.index.push(&event)?;
                 tally.events += 1;
@@ -285,10 +313,11 @@ impl SealWriter {
     /// without one, positions have no gaps up to the last that was seen.
     fn tallies(&mut self, reader: &MinuteReader) -> Vec<SealedRun> {
         let tallies = std::mem::take(&mut self.tallies);
-        let each = tallies.into_iter().zip(reader.runs()).map(|(tally, run)| {
+        let each = tallies.into_iter().zip(reader.runs()).zip(self.repeats.left_out());
+        let each = each.map(|((tally, run), repeats)| {
             let expected = run.closed().map_or(tally.end, |closed| closed.events);
-            let missing = expected.saturating_sub(tally.events).max(tally.missing);
-            let damage = tally.damage.or_else(|| {
+            let missing = expected.saturating_sub(tally.events + repeats).max(tally.missing);
+            let damage = run.damage().map(str::to_owned).or(tally.damage).or_else(|| {
                 (missing > 0).then(|| format!("{missing} of {expected} events are missing"))
             });
             SealedRun { events: tally.events, missing, damage }
@@ -296,14 +325,15 @@ impl SealWriter {
         each.collect()
     }
 
-    fn finish(mut self, runs: Vec<SealedRun>) -> wal::Result<wal::ManifestEnd> {
+    fn finish(mut self, dir: &Path, runs: Vec<SealedRun>) -> wal::Result<wal::ManifestEnd> {
         let mut finish = || {
             self.segments.flush()?;
             self.segments.get_ref().sync_all()
         };
         finish().map_err(wal::Error::io(&self.segments_path))?;
         self.index.finish()?;
-        self.manifest.finish(self.offset, runs)
+        let identities = self.repeats.finish(dir)?;
+        self.manifest.finish(self.offset, runs, identities)
     }
 }
 

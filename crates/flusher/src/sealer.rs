@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::time::Duration;
 
 use model::{Clock, Minute};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,12 @@ use crate::seal::{SealOrder, Sealed, SealedPart, seal};
 pub(crate) struct Sealer {
     data: DataDir,
     level: GzipLevel,
+    window: Duration,
     stop: CancellationToken,
     /// Runs that are in a part and still on disk.
     claimed: HashSet<RunName>,
+    /// Whether a part may be there that is not claimed, or not synced.
+    unsure: bool,
 }
 
 impl Sealer {
@@ -27,31 +31,43 @@ impl Sealer {
     pub(crate) fn start(
         data: DataDir,
         level: GzipLevel,
+        window: Duration,
         stop: CancellationToken,
     ) -> wal::Result<Self> {
         remove_unfinished_seals(&data)?;
-        for unborn in data.unborn_runs()? {
-            if !is_held(&unborn) {
-                durable::remove_dir(&unborn)?;
-            }
+        data.remove_unborn_runs()?;
+        // What a killed flusher has moved and not synced would be made anew, under other keys, if the
+        // power went once it is delivered.
+        for dir in Stage::ALL.map(|stage| data.stage_dir(stage)) {
+            durable::sync_dir(&dir)?;
         }
-        let mut this = Self { data, level, stop, claimed: HashSet::new() };
+        let mut this = Self { data, level, window, stop, claimed: HashSet::new(), unsure: false };
         let minutes = this.data.runs()?.into_iter().map(|run| run.minute).collect();
         this.claim(&minutes)?;
         Ok(this)
     }
 
-    /// Notes the runs of every part of these minutes. A part that cannot be read claims none: its
-    /// delivery quarantines it together with the runs of its minute.
+    /// Notes the runs of every part of these minutes. A part on its way that cannot be read may hold
+    /// any run of its minute, and some of it may be in S3: it claims them all, so that nothing is
+    /// sealed twice, and its delivery quarantines it together with them.
     fn claim(&mut self, minutes: &HashSet<Minute>) -> wal::Result<()> {
         for stage in Stage::ALL {
             for name in self.data.parts(stage)? {
                 if !minutes.contains(&name.minute) {
                     continue;
                 }
-                if let Ok(manifest) = ManifestReader::open(&self.data.part_dir(stage, name)) {
-                    let runs = manifest.head().runs.iter();
-                    self.claimed.extend(runs.map(|run| RunName { minute: name.minute, run: *run }));
+                let minute = name.minute;
+                match ManifestReader::open(&self.data.part_dir(stage, name)) {
+                    Ok(manifest) => {
+                        let runs = manifest.head().runs.iter();
+                        self.claimed.extend(runs.map(|run| RunName { minute, run: *run }));
+                    }
+                    // The runs of what is in S3 whole are gone.
+                    Err(_) if stage == Stage::Receipts => {}
+                    Err(_) => {
+                        let runs = self.data.runs()?.into_iter();
+                        self.claimed.extend(runs.filter(|run| run.minute == minute));
+                    }
                 }
             }
         }
@@ -59,26 +75,30 @@ impl Sealer {
     }
 
     /// Seals every minute that is finished and calls `done` with each part. `early` seals all that
-    /// nobody holds, also before its minute is over. Stops when `done` says so.
+    /// nobody holds, also before its minute is over. Stops when `done` says so. A minute that cannot be
+    /// sealed holds up no other: the first error comes at the end.
     pub(crate) fn seal_finished(
         &mut self,
         clock: &dyn Clock,
         early: bool,
         mut done: impl FnMut(SealedPart) -> bool,
     ) -> wal::Result<()> {
+        remove_unfinished_seals(&self.data)?;
         let mut minutes = self.finished(clock, early)?;
+        let mut failed = wal::Result::Ok(());
         while let Some((minute, leave_held)) = minutes.pop_first() {
             let order = SealOrder {
                 minute,
                 claimed: self.claimed.iter().copied().filter(|run| run.minute == minute).collect(),
                 leave_held,
                 level: self.level.level(minutes.len()),
+                window: self.window,
                 now: clock.now(),
                 stop: self.stop.clone(),
             };
             let started = std::time::Instant::now();
-            match seal(&self.data, &order)? {
-                Sealed::Part(part) => {
+            match seal(&self.data, &order) {
+                Ok(Sealed::Part(part)) => {
                     metrics::sealed(&part, started.elapsed());
                     for (run, damage) in &part.damaged {
                         tracing::error!(run = %run, %damage, "a run could not be read back whole");
@@ -86,17 +106,49 @@ impl Sealer {
                     }
                     tracing::info!(
                         minute = %minute, objects = part.objects, events = part.events,
-                        bytes = part.bytes, level = order.level, "sealed"
+                        bytes = part.bytes, repeats = part.repeats, level = order.level, "sealed"
                     );
-                    self.claim(&HashSet::from([minute]))?;
+                    self.claim_or_doubt(minute)?;
                     if !done(part) {
-                        return Ok(());
+                        break;
                     }
                 }
-                Sealed::Empty | Sealed::NotYet => {}
+                Ok(Sealed::Empty { repeats }) => metrics::repeats_removed(repeats),
+                Ok(Sealed::NotYet) => {}
+                Err(error) => {
+                    tracing::error!(minute = %minute, %error, "cannot seal a minute");
+                    let cleaned = self.clean_up_after(minute);
+                    failed = failed.and(Err::<(), _>(error)).and(cleaned);
+                    if self.unsure {
+                        break;
+                    }
+                }
             }
         }
+        failed
+    }
+
+    /// After an error in sealing a minute. On a full disk, what it has left takes the room that
+    /// another minute needs; and where only the last sync has failed, there is a part.
+    fn clean_up_after(&mut self, minute: Minute) -> wal::Result<()> {
+        remove_unfinished_seals(&self.data)?;
+        let before = self.claimed.len();
+        self.claim_or_doubt(minute)?;
+        self.unsure |= self.claimed.len() > before;
         Ok(())
+    }
+
+    /// What is not known to be in a part would be sealed twice.
+    fn claim_or_doubt(&mut self, minute: Minute) -> wal::Result<()> {
+        let claimed = self.claim(&HashSet::from([minute]));
+        self.unsure |= claimed.is_err();
+        claimed
+    }
+
+    /// Whether a part may be there that nobody has claimed, or that a power loss may undo: nothing is
+    /// sealed or delivered before the next start, which syncs and claims it.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// The finished minutes, and whether runs of theirs that are held are to be left behind.
@@ -136,7 +188,7 @@ impl Sealer {
 }
 
 /// F1: a seal that was not finished is worth nothing; its events are in the log.
-pub(crate) fn remove_unfinished_seals(data: &DataDir) -> wal::Result<()> {
+fn remove_unfinished_seals(data: &DataDir) -> wal::Result<()> {
     let sealing = data.sealing_dir();
     for entry in fs::read_dir(&sealing).map_err(wal::Error::io(&sealing))? {
         durable::remove_dir(&entry.map_err(wal::Error::io(&sealing))?.path())?;

@@ -1,15 +1,16 @@
 //! What becomes of a part after it was tried: the only place that removes anything.
 //!
-//! F4: log entries are removed only when every object of their part is settled, or sealed in
+//! F4: log entries are removed only when every object of their part is settled, or has long waited in
 //! segments that were just read back whole. The permission is a pure function.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use model::UnixMillis;
 use wal::{
     DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, Outcome, RunName,
-    SEGMENTS_FILE, SealedObject, Stage, durable, read_deliveries,
+    SEGMENTS_FILE, SealedObject, Stage, durable, is_there, open_file, read_deliveries,
 };
 
 use crate::faults::fault_point;
@@ -21,6 +22,9 @@ use crate::seal::quarantine_run;
 pub(crate) enum Permission {
     /// Keep all: something is still to be sent.
     Keep,
+    /// Something has not been sent for long while the rest is in S3: the log entries may go, the
+    /// sealed bytes of what is left stay, and are tried as before.
+    Release,
     /// All that is left waits for a person: the log entries may go, the sealed bytes stay.
     Park,
     /// Every object is in S3: log entries and sealed bytes may go, the receipts stay.
@@ -38,8 +42,14 @@ pub(crate) struct Counts {
     pub(crate) quarantined: u32,
 }
 
-/// The permission to remove, from what is durable and nothing else.
-pub(crate) fn permission(counts: Counts) -> Permission {
+/// After so many lengths of its minute, counted from the seal, a part's databases are no longer kept
+/// for the objects that S3 does not take while it takes others: they would pin the disk space of
+/// those for as long as one destination is down.
+const RELEASE_AFTER_MINUTES: u32 = 2;
+
+/// The permission to remove, from what is durable and nothing else. `has_waited`: the part was
+/// sealed so long ago that its databases need not wait for S3.
+pub(crate) fn permission(counts: Counts, has_waited: bool) -> Permission {
     let Counts { objects, delivered, parked, quarantined } = counts;
     if delivered == objects {
         Permission::Remove
@@ -47,30 +57,42 @@ pub(crate) fn permission(counts: Counts) -> Permission {
         Permission::Quarantine
     } else if parked > 0 && quarantined == 0 && delivered + parked == objects {
         Permission::Park
+    } else if has_waited && delivered > 0 && quarantined == 0 {
+        Permission::Release
     } else {
         Permission::Keep
     }
 }
 
 /// Does what is permitted with a part that was tried; returns where it is now.
-pub(crate) fn settle(part: &Part, journal: DeliveryJournal) -> wal::Result<Permission> {
+pub(crate) fn settle(
+    part: &Part,
+    journal: DeliveryJournal,
+    now: UnixMillis,
+) -> wal::Result<Permission> {
     drop(journal);
     let dir = part.dir();
     let manifest = ManifestReader::open(&dir)?;
     let head = manifest.head().clone();
     let end = manifest.end()?;
-    let permission = permission(count(&dir, &end)?);
+    let minute = part.name.minute.interval().as_duration();
+    let has_waited = now.since(head.sealed_at) >= minute * RELEASE_AFTER_MINUTES;
+    let permission = permission(count(&dir, &end)?, has_waited);
     match permission {
         Permission::Keep => {}
         Permission::Remove => remove(part, &head, &end)?,
         Permission::Quarantine => quarantine(part, &head)?,
+        Permission::Release => {
+            if !release(part, &head, &end)? {
+                return Ok(Permission::Keep);
+            }
+        }
         Permission::Park => {
+            if !release(part, &head, &end)? {
+                return Ok(Permission::Keep);
+            }
             if part.stage == Stage::Sealed {
-                if !park(part, &head, &end)? {
-                    return Ok(Permission::Keep);
-                }
-            } else {
-                punch_out_what_is_delivered(&dir)?;
+                durable::rename(&dir, &part.data.part_dir(Stage::Parked, part.name))?;
             }
         }
     }
@@ -123,29 +145,50 @@ fn remove_runs(data: &DataDir, head: &ManifestHead, end: &ManifestEnd) -> wal::R
     Ok(())
 }
 
-/// Lets the log entries and the delivered bytes go, and keeps what waits for a person. Says
-/// whether it did: sealed bytes that cannot be read back are no reason to let the log go.
-fn park(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<bool> {
+/// Lets the log entries and the delivered bytes go, and keeps what waits. Says whether it did:
+/// sealed bytes that cannot be read back are no reason to let the log go.
+fn release(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<bool> {
     let dir = part.dir();
-    let deliveries = read_deliveries(&dir)?;
-    let mut manifest = ManifestReader::open(&dir)?;
+    if has_runs(part, head) && !sealed_bytes_are_whole(&dir)? {
+        return Ok(false);
+    }
+    remove_runs(&part.data, head, end)?;
+    punch_out_what_is_delivered(&dir)?;
+    Ok(true)
+}
+
+/// Whether any of the databases that a part was made from is still there.
+fn has_runs(part: &Part, head: &ManifestHead) -> bool {
+    let minute = head.name.minute;
+    head.runs.iter().any(|run| is_there(&part.data.run_dir(RunName { minute, run: *run })))
+}
+
+/// Whether everything that S3 has not confirmed can be read back as it was sealed.
+fn sealed_bytes_are_whole(dir: &Path) -> wal::Result<bool> {
+    let deliveries = read_deliveries(dir)?;
+    let mut manifest = ManifestReader::open(dir)?;
     let path = dir.join(SEGMENTS_FILE);
-    let mut segments = File::open(&path).map_err(wal::Error::io(&path))?;
+    let mut segments = match open_file(&path) {
+        Err(error) if error.is_not_found() || matches!(error, wal::Error::Damaged { .. }) => {
+            tracing::error!(%error, "sealed bytes are damaged; the log is kept");
+            return Ok(false);
+        }
+        other => other?,
+    };
     while let Some((number, object)) = manifest.next_object()? {
-        if matches!(deliveries.get(&number), Some(Outcome::Parked(_)))
-            && checksum(&mut segments, &object).map_err(wal::Error::io(&path))? != object.crc32
+        if !matches!(deliveries.get(&number), Some(Outcome::Delivered(_)))
+            && checksum(&mut segments, &object).map_err(wal::Error::io(&path))?
+                != Some(object.crc32)
         {
             tracing::error!(key = %object.key, "sealed bytes are damaged; the log is kept");
             return Ok(false);
         }
     }
-    remove_runs(&part.data, head, end)?;
-    punch_out_what_is_delivered(&dir)?;
-    durable::rename(&dir, &part.data.part_dir(Stage::Parked, part.name))?;
     Ok(true)
 }
 
-fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<u32> {
+/// `None` where the segments end within the object.
+fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<Option<u32>> {
     segments.seek(SeekFrom::Start(object.offset))?;
     let mut crc32 = crc32fast::Hasher::new();
     let mut left = object.length;
@@ -153,11 +196,14 @@ fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<u32> {
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
         let piece = piece.get_mut(..wanted).unwrap_or_default();
-        segments.read_exact(piece)?;
+        match segments.read_exact(piece) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
         crc32.update(piece);
         left -= wanted as u64;
     }
-    Ok(crc32.finalize())
+    Ok(Some(crc32.finalize()))
 }
 
 /// Gives the disk space of delivered objects back where the file system can; where it cannot, it
@@ -189,6 +235,9 @@ fn quarantine(part: &Part, head: &ManifestHead) -> wal::Result<()> {
 
 /// Moves a part whose manifest or sealed bytes cannot be read to where nothing removes it.
 pub(crate) fn quarantine_part(part: &Part) -> wal::Result<()> {
+    if !is_there(&part.dir()) {
+        return Ok(());
+    }
     tracing::error!(part = %part.name, "quarantined a part: it is kept, see `minutelog admin verify`");
     let to = part.data.quarantine_dir().join(part.name.to_string());
     durable::rename(&part.dir(), &to)
@@ -211,18 +260,20 @@ mod tests {
 
     #[test]
     fn nothing_is_removed_before_every_object_is_settled() {
-        for (objects, delivered, parked, quarantined, expected) in [
-            (3, 3, 0, 0, Permission::Remove),
-            (3, 2, 0, 0, Permission::Keep),
-            (3, 2, 1, 0, Permission::Park),
-            (3, 0, 3, 0, Permission::Park),
-            (3, 1, 1, 0, Permission::Keep),
-            (3, 2, 0, 1, Permission::Quarantine),
-            (3, 1, 1, 1, Permission::Keep),
-            (3, 0, 0, 3, Permission::Quarantine),
+        for (objects, delivered, parked, quarantined, at_first, later) in [
+            (3, 3, 0, 0, Permission::Remove, Permission::Remove),
+            (3, 2, 0, 0, Permission::Keep, Permission::Release),
+            (3, 0, 0, 0, Permission::Keep, Permission::Keep),
+            (3, 2, 1, 0, Permission::Park, Permission::Park),
+            (3, 0, 3, 0, Permission::Park, Permission::Park),
+            (3, 1, 1, 0, Permission::Keep, Permission::Release),
+            (3, 2, 0, 1, Permission::Quarantine, Permission::Quarantine),
+            (3, 1, 1, 1, Permission::Keep, Permission::Keep),
+            (3, 0, 0, 3, Permission::Quarantine, Permission::Quarantine),
         ] {
             let counts = Counts { objects, delivered, parked, quarantined };
-            assert_eq!(permission(counts), expected, "{counts:?}");
+            assert_eq!(permission(counts, false), at_first, "{counts:?}");
+            assert_eq!(permission(counts, true), later, "{counts:?}");
         }
     }
 }

@@ -34,6 +34,11 @@ impl Accepted {
         Self::Each { accepted: events, ids: appended.ids().collect() }
     }
 
+    /// With these ids, one for every event.
+    pub(crate) fn ids(events: u32, ids: Vec<EventId>) -> Self {
+        Self::Each { accepted: events, ids }
+    }
+
     /// With the ids at the ends.
     pub(crate) fn range(events: u32, appended: &Appended) -> Self {
         Self::Range { accepted: events, first: appended.first(), last: appended.last() }

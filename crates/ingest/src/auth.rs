@@ -1,5 +1,6 @@
 //! Who a request comes from, and what that lets it reach.
 
+use std::fmt;
 use std::sync::Arc;
 
 use blake3::Hash;
@@ -8,13 +9,21 @@ use http::header::AUTHORIZATION;
 use model::Destination;
 
 use crate::config::{Auth, Token};
+use crate::meter::{Meter, Meters};
 use crate::problem::{Kind, Problem};
 
 /// Knows the tokens.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// Hash by hash; `None` where everybody may send.
-    tokens: Option<Vec<(Hash, Arc<Token>)>>,
+    tokens: Option<Vec<Known>>,
+}
+
+/// A token, and what was sent with it.
+struct Known {
+    hash: Hash,
+    token: Arc<Token>,
+    meter: Option<Arc<Meter>>,
 }
 
 /// What a request may reach.
@@ -31,34 +40,69 @@ impl Gate {
     pub(crate) fn new(auth: Auth) -> Self {
         let tokens = match auth {
             Auth::None => None,
-            Auth::Tokens(tokens) => {
-                let hash = |token: &Token| Hash::from_bytes(*token.hash.as_bytes());
-                Some(tokens.into_iter().map(|token| (hash(&token), Arc::new(token))).collect())
-            }
+            Auth::Tokens(tokens) => Some(tokens.into_iter().map(Known::new).collect()),
         };
         Self { tokens }
     }
 
     /// Finds out who sends.
+    #[cfg(test)]
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Grant, Problem> {
+        Ok(self.find(headers)?.map_or(Grant::All, |known| Grant::Token(Arc::clone(&known.token))))
+    }
+
+    /// Finds out who sends, and counts the request for the token. What else is to be counted for
+    /// the request comes to the meters, of which `connection` is one.
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        connection: Option<Arc<Meter>>,
+    ) -> Result<(Grant, Meters), Problem> {
+        let Some(known) = self.find(headers)? else {
+            return Ok((Grant::All, Meters::of(connection, None)));
+        };
+        if let Some(meter) = &known.meter {
+            meter.request()?;
+        }
+        let meters = Meters::of(connection, known.meter.clone());
+        Ok((Grant::Token(Arc::clone(&known.token)), meters))
+    }
+
+    /// The token that was sent; `None` where everybody may send.
     ///
     /// Only hashes are compared, each in constant time (`blake3::Hash`'s `eq`), and all of them
     /// every time: how long it takes tells nothing about which token came near.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Grant, Problem> {
-        let Some(tokens) = &self.tokens else { return Ok(Grant::All) };
+    fn find(&self, headers: &HeaderMap) -> Result<Option<&Known>, Problem> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
         let presented = blake3::hash(bearer(headers)?);
         let mut found = None;
-        for (hash, token) in tokens {
-            if *hash == presented {
-                found = Some(token);
+        for known in tokens {
+            if known.hash == presented {
+                found = Some(known);
             }
         }
-        found.map(|token| Grant::Token(Arc::clone(token))).ok_or_else(|| {
+        found.map(Some).ok_or_else(|| {
             Problem::new(
                 Kind::Unauthorized,
                 "the token is not known here: it was mistyped or withdrawn: make one with \
                  `minutelog admin token NAME` and put its hash into the configuration",
             )
         })
+    }
+}
+
+impl Known {
+    fn new(token: Token) -> Self {
+        let hash = Hash::from_bytes(*token.hash.as_bytes());
+        let meter = Meter::new(format!("the token `{}`", token.name), token.limits);
+        Self { hash, token: Arc::new(token), meter }
+    }
+}
+
+/// Without the hash.
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.token.fmt(f)
     }
 }
 
@@ -117,12 +161,14 @@ mod tests {
 
     use super::*;
     use crate::allow::AllowPattern;
+    use crate::config::RateLimits;
 
     fn gate() -> Gate {
         let token = |name: &str, text: &str, allow: &str| Token {
             name: name.to_owned(),
             hash: Digest::of(text.as_bytes()),
             allow: vec![AllowPattern::parse(allow).unwrap()],
+            limits: RateLimits::default(),
         };
         Gate::new(Auth::Tokens(vec![
             token("one", "secret-1", "my-bucket/a/*"),
@@ -168,6 +214,38 @@ mod tests {
             let problem = gate.identify(&headers(values)).unwrap_err();
             assert_eq!(problem.kind(), Kind::Unauthorized, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_nearly_right_is_as_wrong_as_any() {
+        let right = "ml_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let gate = Gate::new(Auth::Tokens(vec![Token {
+            name: "one".to_owned(),
+            hash: Digest::of(right.as_bytes()),
+            allow: vec![AllowPattern::parse("my-bucket/*").unwrap()],
+            limits: RateLimits::default(),
+        }]));
+        let known = |text: &str| gate.identify(&headers(&[&format!("Bearer {text}")])).is_ok();
+        assert!(known(right));
+        for at in 0..right.len() {
+            let mut near = right.to_owned();
+            let other = if &right[at..=at] == "x" { "y" } else { "x" };
+            near.replace_range(at..=at, other);
+            assert!(!known(&near), "{near}");
+            assert!(!known(&right[..at]), "{}", &right[..at]);
+        }
+        assert!(!known(&right.to_uppercase()) && !known(&format!("{right}0")));
+        // The hash stands in the configuration: who reads it there has no token.
+        assert!(!known(&Digest::of(right.as_bytes()).to_string()));
+    }
+
+    #[test]
+    fn a_hash_is_in_nothing_that_is_logged() {
+        let hash = Digest::of(b"secret-1").to_string();
+        let shown = format!("{:?}", gate());
+        assert!(shown.contains("one") && !shown.contains(&hash), "{shown}");
+        let grant = gate().identify(&headers(&["Bearer secret-1"])).unwrap();
+        assert!(!format!("{grant:?}").contains(&hash));
     }
 
     #[test]

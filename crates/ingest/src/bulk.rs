@@ -1,6 +1,9 @@
 //! The body of `POST /v1/s3/{bucket}`: many events for one destination.
 
+use model::{Destination, EventName};
+
 use crate::content::Form;
+use crate::idempotency::Content;
 use crate::payload::{Limit, complaint, json_text, one_value, utf8};
 use crate::problem::{Kind, Problem};
 
@@ -52,6 +55,24 @@ pub(crate) fn parse(
     }
     let why = if body.is_empty() { "the body is empty" } else { "the body is white space only" };
     Err(Problem::new(Kind::NoEvents, format!("no events: {why}: send at least one event")))
+}
+
+/// All that decides what is stored of a body, for the key that it came with.
+pub(crate) fn content(
+    form: Form,
+    destination: &Destination,
+    name: Option<&EventName>,
+    body: &[u8],
+) -> Content {
+    let form: &[u8] = match form {
+        Form::Json => b"json",
+        Form::Ndjson => b"ndjson",
+        Form::Text => b"text",
+    };
+    let (bucket, prefix) = (destination.bucket().as_str(), destination.prefix().as_str());
+    let name = name.map_or("", EventName::as_str);
+    let route = [b"bulk", form, bucket.as_bytes(), prefix.as_bytes(), name.as_bytes()];
+    Content::of_request(&route, body)
 }
 
 /// RFC 8259, section 2: the white space of JSON, and no other.

@@ -1,11 +1,14 @@
 //! What the service wants to know.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::{Digest, Interval};
 
 use crate::allow::AllowPattern;
+use crate::tls::TlsFiles;
 
 /// The configuration of the service. Whoever fills it has checked it; nothing is corrected here.
 #[derive(Clone, Debug)]
@@ -16,14 +19,22 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address for health checks and metrics.
     pub ops_listen: SocketAddr,
+    /// TLS for clients; without it they are served in the clear.
+    pub tls: Option<TlsFiles>,
     /// Who may send.
     pub auth: Auth,
+    /// What one connection may do in a minute.
+    pub connection_limits: RateLimits,
+    /// How many connections of clients may be open at a time; at least 1.
+    pub max_connections: usize,
     /// The largest payload of one event in bytes, as it would be stored.
     pub max_event_bytes: usize,
     /// The largest body of one request in bytes, after decompression.
     pub max_request_bytes: usize,
     /// How many destinations one minute may have.
     pub max_destinations_per_minute: u32,
+    /// How long a key of a request or an id of an event is remembered, as far as memory goes.
+    pub idempotency_window: Duration,
     /// The length of a minute.
     pub interval: Interval,
     /// How many bytes the log may take on disk, all states together.
@@ -39,8 +50,19 @@ pub enum Auth {
     Tokens(Vec<Token>),
 }
 
+/// What one connection, or all senders with one token, may do in 60 s. `None`: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Requests of any kind.
+    pub requests_per_minute: Option<u32>,
+    /// Bytes of bodies after decompression.
+    pub bytes_per_minute: Option<u64>,
+    /// Different destinations.
+    pub destinations_per_minute: Option<u32>,
+}
+
 /// A token that clients may present, known by its hash alone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Token {
     /// What people call it.
     pub name: String,
@@ -48,4 +70,18 @@ pub struct Token {
     pub hash: Digest,
     /// The destinations that it reaches.
     pub allow: Vec<AllowPattern>,
+    /// What all that present it may do in a minute, together.
+    pub limits: RateLimits,
+}
+
+/// Without the hash.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, hash: _, allow, limits } = self;
+        f.debug_struct("Token")
+            .field("name", name)
+            .field("allow", allow)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
 }

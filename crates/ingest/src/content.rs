@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 
+use crate::destinations::shown;
 use crate::problem::{Kind, Problem};
 
 /// How a body is compressed (RFC 9110, 8.4.1; RFC 9659 for zstd).
@@ -46,7 +47,10 @@ impl Encoding {
                     "gzip" | "x-gzip" => Self::Gzip,
                     "deflate" => Self::Deflate,
                     "zstd" => Self::Zstd,
-                    _ => return Err(refuse(format!("the content encoding `{name}` is not known"))),
+                    _ => {
+                        let name = shown(name.as_str());
+                        return Err(refuse(format!("the content encoding `{name}` is not known")));
+                    }
                 };
                 if encoding != Self::Identity {
                     return Err(refuse("the body has more than one content encoding".to_owned()));
@@ -95,6 +99,7 @@ fn media_type(headers: &HeaderMap, accepted: &'static str) -> Result<Option<Stri
         let charset = charset.trim().trim_matches('"');
         let utf8 = ["utf-8", "utf8", "us-ascii"].iter().any(|it| charset.eq_ignore_ascii_case(it));
         if key.trim().eq_ignore_ascii_case("charset") && !utf8 {
+            let charset = shown(charset);
             let detail = format!("the charset `{charset}` is not supported: send UTF-8");
             return Err(Problem::new(Kind::UnsupportedMediaType, detail).accept(accepted));
         }
@@ -106,7 +111,7 @@ fn unsupported(name: &str, accepted: &'static str) -> Problem {
     let what = if name.is_empty() {
         "no content type was sent".to_owned()
     } else {
-        format!("the content type `{name}` is not taken here")
+        format!("the content type `{}` is not taken here", shown(name))
     };
     let detail = format!("{what}: set the header `Content-Type` to one of: {accepted}");
     Problem::new(Kind::UnsupportedMediaType, detail).accept(accepted)
@@ -175,5 +180,17 @@ mod tests {
         );
         let form = headers(&CONTENT_TYPE, &["application/x-www-form-urlencoded"]);
         assert_eq!(require_json(&form).unwrap_err().kind(), Kind::UnsupportedMediaType);
+    }
+
+    #[test]
+    fn an_answer_does_not_grow_with_a_header() {
+        let long = "a".repeat(60_000);
+        let of_type = bulk_form(&headers(&CONTENT_TYPE, &[&long])).unwrap_err();
+        let charset = format!("text/plain; charset={long}");
+        let of_charset = bulk_form(&headers(&CONTENT_TYPE, &[&charset])).unwrap_err();
+        let of_encoding = Encoding::of(&headers(&CONTENT_ENCODING, &[&long])).unwrap_err();
+        for problem in [of_type, of_charset, of_encoding] {
+            assert!(problem.detail().len() < 1000, "{} bytes", problem.detail().len());
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::tls::TlsError;
+
 /// An error of the service, split by what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +19,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// TLS can't be had with the files of the configuration (78).
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The log stopped for good after a disk error (74). Nothing acknowledged is lost; a new
     /// process begins a new run.
     #[error("the log has stopped: {reason}: mend the disk and start the service again")]

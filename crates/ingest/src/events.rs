@@ -61,8 +61,9 @@ impl Lookups {
         };
         found.and_then(|found| visible(found, grant)).ok_or_else(|| {
             let detail = format!(
-                "no event `{}` is known: it was never accepted, its receipt has expired, or the \
-                 token does not reach its destination",
+                "no event `{}` is known: it was never accepted, its receipt has expired, it was a \
+                 repeat and is known by the first one's id, or the token does not reach its \
+                 destination",
                 shown(wanted)
             );
             Problem::new(Kind::NotFound, detail)

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use wal::{Log, LogOptions};
 
 use crate::allow::AllowPattern;
-use crate::config::{Auth, Config, Token};
+use crate::config::{Auth, Config, RateLimits, Token};
 use crate::metrics::Metrics;
 use crate::routes::router;
 use crate::service::Service;
@@ -32,10 +32,14 @@ pub(crate) fn config(directory: &TempDir) -> Config {
         data_dir: directory.path().join("data"),
         listen: "127.0.0.1:0".parse().unwrap(),
         ops_listen: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
         auth: Auth::None,
+        connection_limits: RateLimits::default(),
+        max_connections: 100,
         max_event_bytes: 1000,
         max_request_bytes: 1024 * 1024,
         max_destinations_per_minute: 3,
+        idempotency_window: Duration::from_secs(900),
         interval: Interval::from_seconds(900).unwrap(),
         max_log_bytes: 1 << 30,
     }
@@ -47,6 +51,7 @@ pub(crate) fn token(name: &str, allow: &str) -> Token {
         name: name.to_owned(),
         hash: Digest::of(format!("secret-{name}").as_bytes()),
         allow: vec![AllowPattern::parse(allow).unwrap()],
+        limits: RateLimits::default(),
     }
 }
 

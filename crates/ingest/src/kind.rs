@@ -41,6 +41,18 @@ pub(crate) enum Kind {
     InvalidPrefix,
     /// An event name outside the rules.
     InvalidEventName,
+    /// An `Idempotency-Key` outside the rules.
+    InvalidIdempotencyKey,
+    /// An event's id outside the rules.
+    InvalidId,
+    /// A key or an id that came before with something else.
+    IdempotencyKeyReused,
+    /// More events with an id in one request than allowed.
+    TooManyIds,
+    /// More keys and ids in this minute than allowed.
+    TooManyKeys,
+    /// More from one connection or with one token than it may send in a minute.
+    RateLimited,
     /// More destinations in this minute than allowed.
     TooManyDestinations,
     /// More destinations in one request than a minute may have.
@@ -105,6 +117,22 @@ impl Kind {
             }
             Self::InvalidEventName => {
                 ("invalid-event-name", S::UNPROCESSABLE_ENTITY, "The event name is not valid")
+            }
+            Self::InvalidIdempotencyKey => {
+                ("invalid-idempotency-key", S::BAD_REQUEST, "The idempotency key is not valid")
+            }
+            Self::InvalidId => ("invalid-id", S::UNPROCESSABLE_ENTITY, "The id is not valid"),
+            Self::IdempotencyKeyReused => {
+                ("idempotency-key-reused", S::CONFLICT, "The key was sent with something else")
+            }
+            Self::TooManyIds => {
+                ("too-many-ids", S::PAYLOAD_TOO_LARGE, "The request has too many ids")
+            }
+            Self::TooManyKeys => {
+                ("too-many-keys", S::TOO_MANY_REQUESTS, "Too many idempotency keys")
+            }
+            Self::RateLimited => {
+                ("rate-limited", S::TOO_MANY_REQUESTS, "The minute's share is used up")
             }
             Self::TooManyDestinations => {
                 ("too-many-destinations", S::TOO_MANY_REQUESTS, "Too many destinations")

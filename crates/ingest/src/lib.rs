@@ -9,6 +9,8 @@
 //!   never otherwise (G1).
 //! - **A payload is the caller's text.** No number, key or escape is ever parsed and printed again;
 //!   at most white space between JSON tokens goes (see `payload`).
+//! - **A repeat is no second event.** What comes again under its key gets the first answer (see
+//!   `idempotency`), or is told to the log as what it is.
 //! - **Bounded memory.** Bodies share one budget, decompression stops at the limit, connections and
 //!   lookups are counted.
 //! - **A refusal says what to do.** Every error is `application/problem+json` (RFC 9457) and names
@@ -22,14 +24,20 @@ mod auth;
 mod body;
 mod bulk;
 mod config;
+mod connections;
 mod content;
 mod destinations;
 mod error;
 mod events;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod idempotency;
 mod kind;
 mod memory;
+mod meter;
 mod metrics;
 mod observe;
 mod ops;
@@ -39,11 +47,14 @@ mod query;
 mod routes;
 mod run;
 mod send;
+mod sent;
 mod server;
 mod service;
 mod source;
+mod tls;
 
 pub use allow::{AllowPattern, AllowPatternError};
-pub use config::{Auth, Config, Token};
+pub use config::{Auth, Config, RateLimits, Token};
 pub use error::Error;
 pub use run::run;
+pub use tls::{TlsError, TlsFiles};

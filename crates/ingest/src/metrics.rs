@@ -14,6 +14,7 @@ use wal::{Commit, LogObserver};
 
 const EVENTS: &str = "minutelog_ingest_events_total";
 const EVENT_BYTES: &str = "minutelog_ingest_event_bytes_total";
+const REPEATS: &str = "minutelog_ingest_repeats_total";
 const REQUESTS: &str = "minutelog_ingest_requests_total";
 const REQUEST_SECONDS: &str = "minutelog_ingest_request_duration_seconds";
 const REQUEST_BYTES: &str = "minutelog_ingest_request_bytes";
@@ -21,6 +22,10 @@ const COMMIT_SECONDS: &str = "minutelog_ingest_commit_duration_seconds";
 const COMMIT_EVENTS: &str = "minutelog_ingest_commit_events";
 const LOG_BYTES: &str = "minutelog_ingest_log_bytes";
 const CONNECTIONS: &str = "minutelog_ingest_open_connections";
+const EVICTED: &str = "minutelog_ingest_evicted_connections_total";
+const HANDSHAKES_FAILED: &str = "minutelog_ingest_tls_handshakes_failed_total";
+const TLS_RELOADS: &str = "minutelog_ingest_tls_reloads_total";
+const TLS_REFUSED: &str = "minutelog_ingest_tls_files_refused";
 
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
@@ -37,11 +42,16 @@ pub(crate) struct Metrics {
     handle: PrometheusHandle,
     events: Counter,
     event_bytes: Counter,
+    repeats: Counter,
     request_bytes: Histogram,
     commit_seconds: Histogram,
     commit_events: Histogram,
     log_bytes: Gauge,
     connections: Gauge,
+    evicted: Counter,
+    handshakes_failed: Counter,
+    tls_reloads: Counter,
+    tls_refused: Gauge,
 }
 
 /// One connection, counted for as long as this lives.
@@ -60,11 +70,16 @@ impl Metrics {
             handle: recorder.handle(),
             events: counter(EVENTS),
             event_bytes: counter(EVENT_BYTES),
+            repeats: counter(REPEATS),
             request_bytes: histogram(REQUEST_BYTES),
             commit_seconds: histogram(COMMIT_SECONDS),
             commit_events: histogram(COMMIT_EVENTS),
             log_bytes: gauge(LOG_BYTES),
             connections: gauge(CONNECTIONS),
+            evicted: counter(EVICTED),
+            handshakes_failed: counter(HANDSHAKES_FAILED),
+            tls_reloads: counter(TLS_RELOADS),
+            tls_refused: gauge(TLS_REFUSED),
             recorder,
         }
     }
@@ -90,10 +105,36 @@ impl Metrics {
         self.event_bytes.increment(payload_bytes);
     }
 
+    /// Events came again under their key and got the first answer.
+    pub(crate) fn repeated(&self, events: u32) {
+        self.repeats.increment(u64::from(events));
+    }
+
     /// A client connected.
     pub(crate) fn connected(&self) -> OpenConnection {
         self.connections.increment(1.0);
         OpenConnection(self.connections.clone())
+    }
+
+    /// An idle connection was closed to make room for another one.
+    pub(crate) fn evicted(&self) {
+        self.evicted.increment(1);
+    }
+
+    /// A client did not get through the TLS handshake.
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.increment(1);
+    }
+
+    /// New connections are served with changed TLS files.
+    pub(crate) fn tls_reloaded(&self) {
+        self.tls_reloads.increment(1);
+        self.tls_files_refused(false);
+    }
+
+    /// Whether the TLS files are others than those that are served, and can't be used.
+    pub(crate) fn tls_files_refused(&self, refused: bool) {
+        self.tls_refused.set(if refused { 1.0 } else { 0.0 });
     }
 
     /// Empties the buffers in which histograms wait; to be called every few seconds.
@@ -165,6 +206,10 @@ fn describe(recorder: &PrometheusRecorder) {
     histogram(COMMIT_EVENTS, Some(Unit::Count), "Events in one commit of the log.");
     gauge(LOG_BYTES, Some(Unit::Bytes), "Bytes of the log on disk, all states together.");
     gauge(CONNECTIONS, Some(Unit::Count), "Connections of clients that are open.");
+    counter(EVICTED, Some(Unit::Count), "Idle connections closed to make room for others.");
+    counter(HANDSHAKES_FAILED, Some(Unit::Count), "TLS handshakes that failed or took too long.");
+    counter(TLS_RELOADS, Some(Unit::Count), "Changes of the TLS files that were taken up.");
+    gauge(TLS_REFUSED, None, "1 while the TLS files have changed and can't be used.");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a metric above 2^53 may lose its last digit")]

@@ -95,9 +95,15 @@ fn string_end(text: &str) -> usize {
 }
 
 /// What `serde_json` has to say, without its own position: `line 1` of an NDJSON line helps nobody.
+/// Of a text in the wrong place it says the whole text, which can be as large as the body: so much
+/// of it is kept as a person reads.
 pub(crate) fn complaint(error: &serde_json::Error) -> String {
+    const CHARS: usize = 200;
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    if let Some((end, _)) = text.char_indices().nth(CHARS) {
+        return format!("{}…", text.get(..end).unwrap_or_default());
+    }
     match error.classify() {
         Category::Eof => format!("{text}: the text ends too early"),
         _ => text.to_owned(),

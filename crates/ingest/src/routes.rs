@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, Method, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::accepted::Accepted;
 use crate::destinations::shown;
+use crate::meter::Meter;
 use crate::observe::observe;
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
@@ -34,15 +35,35 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .route(EVENTS, get(event))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(counted))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(service), observe))
         .with_state(Arc::clone(service))
 }
 
+/// What the request's connection may do in a minute; `None` where that is not limited.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionMeter(pub(crate) Option<Arc<Meter>>);
+
+impl ConnectionMeter {
+    fn of(extensions: &Extensions) -> Option<Arc<Meter>> {
+        extensions.get::<Self>().and_then(|meter| meter.0.clone())
+    }
+}
+
+/// Counts the request for its connection before anything else is looked at.
+async fn counted(request: Request, next: Next) -> Response {
+    match ConnectionMeter::of(request.extensions()).map_or(Ok(()), |meter| meter.request()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => unrouted(problem, request),
+    }
+}
+
 async fn send(State(service): State<Arc<Service>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body);
-    let outcome = service.send(&parts.headers, &mut upload).await;
+    let connection = ConnectionMeter::of(&parts.extensions);
+    let outcome = service.send(&parts.headers, connection, &mut upload).await;
     answer(outcome, upload)
 }
 
@@ -54,14 +75,15 @@ async fn bulk(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body);
+    let connection = ConnectionMeter::of(&parts.extensions);
     let outcome = if let Ok(Path(bucket)) = bucket {
         let query = query.unwrap_or_default();
-        service.bulk(&bucket, &query, &parts.headers, &mut upload).await
+        service.bulk(&bucket, &query, &parts.headers, connection, &mut upload).await
     } else {
         // Without a token nothing of the request is judged.
         let detail = "the bucket in the path is not UTF-8 once it is decoded";
         let problem = Problem::new(Kind::InvalidBucket, detail).field("bucket");
-        service.gate.identify(&parts.headers).and(Err(problem))
+        service.gate.admit(&parts.headers, connection).and(Err(problem))
     };
     answer(outcome, upload)
 }
@@ -84,8 +106,9 @@ async fn event(
     id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let grant = match service.gate.identify(&headers) {
-        Ok(grant) => grant,
+    // The connection has counted it already, and there is nothing else to count.
+    let grant = match service.gate.admit(&headers, None) {
+        Ok((grant, _)) => grant,
         Err(problem) => return refuse(problem),
     };
     let Ok(Path(id)) = id else {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Clock;
+use rustls::ServerConfig;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +17,9 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::server::{Server, bind};
 use crate::service::Service;
+use crate::tls::{Reload, TlsFiles};
 use crate::{ops, routes};
 
-const MAX_CONNECTIONS: usize = 10_000;
 const MAX_OPS_CONNECTIONS: usize = 100;
 /// How long requests in flight may take once the service is to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -43,24 +45,32 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    // Both addresses first: a service that can't listen leaves no run behind.
-    let ops_listener = bind("ingest.ops_listen", config.ops_listen).await?;
-    let listener = bind("ingest.listen", config.listen).await?;
+    // What can be refused first: a service that can't serve leaves no run behind.
     let metrics = Arc::new(Metrics::new());
+    let tls = open_tls(config.tls.clone(), Arc::clone(&clock), Arc::clone(&metrics)).await?;
+    let ops_listener = bind("ingest.ops_listen", config.ops_listen)?;
+    let listener = bind("ingest.listen", config.listen)?;
     let (log, appender) = start_log(&config, clock, Arc::clone(&metrics) as _).await?;
     tracing::info!(
         listen = %config.listen,
         ops_listen = %config.ops_listen,
+        tls = config.tls.is_some(),
         data_dir = %config.data_dir.display(),
         "ingest is ready"
     );
 
+    let (reload, tls) = tls.unzip();
+    let reload = reload.map(|reload| AbortOnDropHandle::new(tokio::spawn(reload.run())));
+    let (max_connections, limits) = (config.max_connections, config.connection_limits);
     let service = Arc::new(Service::new(config, appender, Arc::clone(&metrics)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_up(Arc::clone(&metrics))));
     let stop_ops = CancellationToken::new();
-    let ops = Server::new(ops_listener, ops::router(&service), MAX_OPS_CONNECTIONS, None);
+    let ops = Server::new(ops_listener, ops::router(&service), MAX_OPS_CONNECTIONS);
     let ops = AbortOnDropHandle::new(tokio::spawn(ops.serve(stop_ops.clone(), GRACE_OPS)));
-    let clients = Server::new(listener, routes::router(&service), MAX_CONNECTIONS, Some(metrics));
+    let clients = Server::new(listener, routes::router(&service), max_connections)
+        .with_metrics(metrics)
+        .with_tls(tls)
+        .with_limits(limits);
 
     let end = serve(clients, &log, &service, shutdown).await;
     let outcome = match end {
@@ -73,7 +83,7 @@ pub async fn run(
     };
     stop_ops.cancel();
     joined(ops).await;
-    drop(upkeep);
+    drop((upkeep, reload));
     tracing::info!("ingest has stopped");
     outcome
 }
@@ -109,6 +119,19 @@ async fn serve(clients: Server, log: &Log, service: &Service, shutdown: Cancella
         }
     }
     end
+}
+
+/// Reads the files of TLS for the first time, if there are any.
+async fn open_tls(
+    files: Option<TlsFiles>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Option<(Reload, watch::Receiver<Arc<ServerConfig>>)>, Error> {
+    let Some(files) = files else { return Ok(None) };
+    match spawn_blocking(move || Reload::open(files, clock, metrics)).await {
+        Ok(opened) => Ok(Some(opened?)),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Starting a log reads and writes the disk.

@@ -9,15 +9,31 @@ use serde_json::value::RawValue;
 
 use crate::auth::Grant;
 use crate::destinations::{Destinations, event_name, shown};
+use crate::idempotency::check_id;
 use crate::payload::{Limit, complaint, json_text, one_line};
 use crate::problem::{Kind, Problem};
+
+/// One event of a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event<'e> {
+    /// Where it goes; the sender may reach it.
+    pub(crate) to: &'e Destination,
+    /// The caller's name for it.
+    pub(crate) name: Option<&'e EventName>,
+    /// One line.
+    pub(crate) payload: &'e [u8],
+    /// What a repeat of it is known by.
+    pub(crate) id: Option<&'e str>,
+    /// Whether it stands in an array.
+    pub(crate) in_array: bool,
+}
 
 /// Reads a body and hands each event to `take`, in order. If this fails, what `take` got is void.
 pub(crate) fn parse(
     body: &[u8],
     limit: Limit,
     grant: &Grant,
-    take: impl FnMut(&Destination, Option<&EventName>, &[u8]),
+    take: impl FnMut(Event<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let text = json_text(body)?;
     let mut parser =
@@ -49,9 +65,10 @@ struct Members<'de> {
     prefix: Option<&'de RawValue>,
     payload: Option<&'de RawValue>,
     event: Option<&'de RawValue>,
+    id: Option<&'de RawValue>,
 }
 
-impl<F: FnMut(&Destination, Option<&EventName>, &[u8])> Parser<'_, F> {
+impl<F: FnMut(Event<'_>) -> Result<(), Problem>> Parser<'_, F> {
     fn read_event<'de, A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
         let mut members = Members::default();
         while let Some(name) = map.next_key::<String>()? {
@@ -60,6 +77,7 @@ impl<F: FnMut(&Destination, Option<&EventName>, &[u8])> Parser<'_, F> {
                 "prefix" => &mut members.prefix,
                 "payload" => &mut members.payload,
                 "event" => &mut members.event,
+                "id" => &mut members.id,
                 other => return Err(self.refuse(unknown_member(other))),
             };
             if slot.is_some() {
@@ -79,6 +97,8 @@ impl<F: FnMut(&Destination, Option<&EventName>, &[u8])> Parser<'_, F> {
         let prefix = text(members.prefix, Kind::InvalidPrefix, "prefix")?.unwrap_or_default();
         let name = text(members.event, Kind::InvalidEventName, "event")?;
         let name = name.as_deref().map(event_name).transpose()?;
+        let id = text(members.id, Kind::InvalidId, "id")?;
+        id.as_deref().map(check_id).transpose()?;
         let payload = members.payload.ok_or_else(|| {
             let detail = "the field `payload` is missing: send any JSON value, `null` included";
             Problem::new(Kind::InvalidRequest, detail).field("payload")
@@ -86,8 +106,13 @@ impl<F: FnMut(&Destination, Option<&EventName>, &[u8])> Parser<'_, F> {
         let destination = self.destinations.resolve(&bucket, &prefix)?;
         let payload = one_line(payload.get());
         self.limit.check(payload.as_bytes()).map_err(|problem| problem.field("payload"))?;
-        (self.take)(destination, name.as_ref(), payload.as_bytes());
-        Ok(())
+        (self.take)(Event {
+            to: destination,
+            name: name.as_ref(),
+            payload: payload.as_bytes(),
+            id: id.as_deref(),
+            in_array: self.index.is_some(),
+        })
     }
 
     /// Keeps the problem and ends the reading.
@@ -116,7 +141,8 @@ fn text(raw: Option<&RawValue>, kind: Kind, field: &str) -> Result<Option<String
 fn unknown_member(name: &str) -> Problem {
     let name = shown(name);
     let detail = format!(
-        "the field `{name}` is not known: an event has `bucket`, `prefix`, `payload` and `event`"
+        "the field `{name}` is not known: an event has `bucket`, `prefix`, `payload`, `event` and \
+         `id`"
     );
     Problem::new(Kind::InvalidRequest, detail).field(name)
 }
@@ -140,7 +166,7 @@ struct Element<'p, P>(&'p mut P);
 
 impl<'de, F> DeserializeSeed<'de> for Body<'_, Parser<'_, F>>
 where
-    F: FnMut(&Destination, Option<&EventName>, &[u8]),
+    F: FnMut(Event<'_>) -> Result<(), Problem>,
 {
     type Value = ();
 
@@ -151,7 +177,7 @@ where
 
 impl<'de, F> Visitor<'de> for Body<'_, Parser<'_, F>>
 where
-    F: FnMut(&Destination, Option<&EventName>, &[u8]),
+    F: FnMut(Event<'_>) -> Result<(), Problem>,
 {
     type Value = ();
 
@@ -182,7 +208,7 @@ where
 
 impl<'de, F> DeserializeSeed<'de> for Element<'_, Parser<'_, F>>
 where
-    F: FnMut(&Destination, Option<&EventName>, &[u8]),
+    F: FnMut(Event<'_>) -> Result<(), Problem>,
 {
     type Value = ();
 
@@ -193,7 +219,7 @@ where
 
 impl<'de, F> Visitor<'de> for Element<'_, Parser<'_, F>>
 where
-    F: FnMut(&Destination, Option<&EventName>, &[u8]),
+    F: FnMut(Event<'_>) -> Result<(), Problem>,
 {
     type Value = ();
 

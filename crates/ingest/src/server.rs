@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,23 +12,24 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::config::RateLimits;
+use crate::connections::{Connection, Connections, IDLE, Late};
 use crate::error::Error;
+use crate::meter::Meter;
 use crate::metrics::Metrics;
+use crate::routes::ConnectionMeter;
 
-/// How long a client may take from connecting to the end of its first request's headers.
-const FIRST_HEADERS: Duration = Duration::from_secs(10);
-/// How long an HTTP/1 connection may stay without the next request's headers. hyper has one limit
-/// for those that are late and those that have not begun; it is longer than the 60 s for which load
-/// balancers keep idle connections, or they would now and then send a request into a closed one.
-const NEXT_HEADERS: Duration = Duration::from_secs(75);
 /// The buffer of an HTTP/1 connection, and so the largest headers.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
 const HTTP2_HEADERS_BYTES: u32 = 32 * 1024;
@@ -38,41 +39,67 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How often a silent HTTP/2 client is asked whether it is still there.
 const HTTP2_PING: Duration = Duration::from_secs(20);
+/// How many connections may wait to be accepted, if the system's `somaxconn` allows it. One that
+/// finds no place tries again after a whole second.
+const BACKLOG: u32 = 4096;
 /// How long to wait after a failed accept: it fails for want of file descriptors, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// One listener and what it serves.
 pub(crate) struct Server {
     listener: TcpListener,
+    site: Site,
+    max_connections: usize,
+}
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Site {
     router: Router,
-    connections: Arc<Semaphore>,
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    limits: RateLimits,
     metrics: Option<Arc<Metrics>>,
+    stop: CancellationToken,
 }
 
 impl Server {
-    /// Serves `router` to at most `max_connections` clients at a time; those beyond wait in the
-    /// kernel's queue. Counts them where `metrics` are given.
-    pub(crate) fn new(
-        listener: TcpListener,
-        router: Router,
-        max_connections: usize,
-        metrics: Option<Arc<Metrics>>,
-    ) -> Self {
-        Self { listener, router, connections: Arc::new(Semaphore::new(max_connections)), metrics }
+    /// Serves `router` to at most `max_connections` clients at a time. For one more, the one that
+    /// has been idle the longest has to go; where none is, it waits.
+    pub(crate) fn new(listener: TcpListener, router: Router, max_connections: usize) -> Self {
+        let stop = CancellationToken::new();
+        let site = Site { router, tls: None, limits: RateLimits::default(), metrics: None, stop };
+        Self { listener, site, max_connections }
+    }
+
+    /// Counts connections.
+    #[must_use]
+    pub(crate) fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.site.metrics = Some(metrics);
+        self
+    }
+
+    /// Serves over TLS, each new connection with what the receiver has then.
+    #[must_use]
+    pub(crate) fn with_tls(mut self, tls: Option<watch::Receiver<Arc<ServerConfig>>>) -> Self {
+        self.site.tls = tls;
+        self
+    }
+
+    /// Limits what each connection may do in a minute.
+    #[must_use]
+    pub(crate) fn with_limits(mut self, limits: RateLimits) -> Self {
+        self.site.limits = limits;
+        self
     }
 
     /// Serves until `stop`, then takes no more connections, lets the requests in flight finish for
     /// up to `grace`, and ends what is left.
     pub(crate) async fn serve(self, stop: CancellationToken, grace: Duration) {
-        let Self { listener, router, connections, metrics } = self;
-        let graceful = GracefulShutdown::new();
+        let Self { listener, mut site, max_connections } = self;
+        site.stop = stop.clone();
+        let connections = Connections::new(max_connections, site.metrics.clone());
         let mut tasks = JoinSet::new();
         loop {
-            let free = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                free = Arc::clone(&connections).acquire_owned() => free,
-            };
             let stream = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -86,24 +113,109 @@ impl Server {
                     continue;
                 }
             };
-            let counted = metrics.as_ref().map(|metrics| metrics.connected());
-            let connection = connection(stream, router.clone(), graceful.watcher());
-            tasks.spawn(async move {
-                connection.await;
-                drop((free, counted));
-            });
+            let connection = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                connection = connections.open() => connection,
+            };
+            tasks.spawn(site.clone().serve(stream, connection));
         }
         drop(listener);
-        if timeout(grace, graceful.shutdown()).await.is_err() {
+        let finished = async { while tasks.join_next().await.is_some() {} };
+        if timeout(grace, finished).await.is_err() {
             tracing::warn!(?grace, "requests were still running after the time they had to finish");
         }
         tasks.shutdown().await;
     }
 }
 
+impl Site {
+    /// Serves one connection to its end.
+    async fn serve(self, stream: TcpStream, connection: Arc<Connection>) {
+        let Some(tls) = &self.tls else { return self.serve_http(stream, connection).await };
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+        if let Some(stream) = self.shake_hands(&acceptor, stream, &connection).await {
+            self.serve_http(stream, connection).await;
+        }
+    }
+
+    /// A handshake has the time of the first request's headers, and none of it after them.
+    async fn shake_hands(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+        connection: &Connection,
+    ) -> Option<TlsStream<TcpStream>> {
+        let failed = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            () = connection.evicted() => return None,
+            shaken = acceptor.accept(stream) => match shaken {
+                Ok(stream) => return Some(stream),
+                Err(error) => error.to_string(),
+            },
+            _ = connection.late() => "it took too long".to_owned(),
+        };
+        if let Some(metrics) = &self.metrics {
+            metrics.handshake_failed();
+        }
+        tracing::debug!(error = failed, "a TLS handshake failed");
+        None
+    }
+
+    async fn serve_http<I>(&self, stream: I, connection: Arc<Connection>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let meter = ConnectionMeter(Meter::new("this connection", self.limits));
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let in_flight = connection.begin();
+            let mut request: Request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(meter.clone());
+            let answer = self.router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(in_flight);
+                answer
+            }
+        });
+        let builder = builder();
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut ending = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut serving => break ended,
+                () = self.stop.cancelled(), if !ending => {}
+                () = connection.evicted(), if !ending => {}
+                // hyper limits the time for HTTP/1 headers, but neither the time until it knows
+                // which version the client speaks, nor an HTTP/2 handshake, nor how long an HTTP/2
+                // connection may be idle.
+                late = connection.late(), if !ending => if late == Late::First { return },
+                () = connection.lingered(), if ending => return,
+            }
+            if !connection.has_begun() {
+                return;
+            }
+            ending = true;
+            serving.as_mut().graceful_shutdown();
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+}
+
 /// Listens on an address of the configuration.
-pub(crate) async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Bind { setting, address, source })
+pub(crate) fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    listen(address).map_err(|source| Error::Bind { setting, address, source })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As tokio's own `bind` does: a service that was restarted need not wait for old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
@@ -121,41 +233,12 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-/// Serves one connection to its end.
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
-    let began = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let began = Arc::clone(&began);
-        move |request: hyper::Request<Incoming>| {
-            began.store(true, Ordering::Relaxed);
-            router.clone().oneshot(request.map(axum::body::Body::new) as Request)
-        }
-    });
-    let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    let ended = tokio::select! {
-        ended = &mut connection => Some(ended),
-        () = sleep(FIRST_HEADERS) => None,
-    };
-    // hyper limits the time for HTTP/1 headers, but not the time until it knows which version the
-    // client speaks, nor an HTTP/2 handshake.
-    let ended = match ended {
-        Some(ended) => ended,
-        None if began.load(Ordering::Relaxed) => connection.await,
-        None => return,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
-    }
-}
-
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_HEADERS)
+        .header_read_timeout(IDLE)
         .max_buf_size(HTTP1_BUFFER_BYTES);
     builder
         .http2()

@@ -6,22 +6,27 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::task::spawn_blocking;
-use wal::{AppendError, Appended, Appender, Batch, Inspector, LogState};
+use wal::{AppendError, Appended, Appender, Batch, Inspector, LogState, MAX_IDENTIFIED_PLACES};
 
 use crate::accepted::Accepted;
 use crate::auth::Gate;
 use crate::body::{Loaded, Reader};
+use crate::bulk;
 use crate::config::Config;
 use crate::content::{Encoding, announced_bytes, bulk_form, require_json};
 use crate::destinations::{check, event_name};
 use crate::events::Lookups;
+use crate::idempotency::{Table, request_key};
 use crate::memory::Share;
+use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::payload::Limit;
 use crate::problem::{Kind, Problem};
 use crate::query::BulkQuery;
+use crate::sent::{Once, SentBody};
 use crate::source::Upload;
-use crate::{bulk, send};
+
+mod once;
 
 /// Bodies above this are parsed on a thread of their own: at 1 GB/s it holds a thread for 0.25 ms.
 const INLINE_BYTES: usize = 256 * 1024;
@@ -40,6 +45,7 @@ pub(crate) struct Service {
     limit: Limit,
     max_destinations: u32,
     appender: Appender,
+    keys: Arc<Table>,
     stopping: AtomicBool,
 }
 
@@ -54,6 +60,7 @@ impl Service {
             limit: Limit { max_event_bytes: config.max_event_bytes },
             max_destinations: config.max_destinations_per_minute,
             appender,
+            keys: Table::new(config.idempotency_window),
             stopping: AtomicBool::new(false),
         }
     }
@@ -80,19 +87,30 @@ impl Service {
     pub(crate) async fn send(
         &self,
         headers: &HeaderMap,
+        connection: Option<Arc<Meter>>,
         upload: &mut Upload,
     ) -> Result<Accepted, Problem> {
-        let grant = self.gate.identify(headers)?;
+        let (grant, meters) = self.gate.admit(headers, connection)?;
+        let key = request_key(headers, &grant)?;
         require_json(headers)?;
         let Loaded { bytes, share } = self.load(headers, upload).await?;
-        let limit = self.limit;
-        let batch = parse(bytes, move |bytes, batch| {
-            send::parse(bytes, limit, &grant, |to, name, payload| batch.push(to, name, payload))
-        });
-        let batch = batch.await?;
-        let events = batch.events();
-        let appended = self.append(batch, share).await?;
-        Ok(Accepted::each(events, &appended))
+        let size = bytes.len();
+        let body = SentBody { bytes, limit: self.limit, grant };
+        let sent = work(size, move || body.read(key)).await?;
+        let events = sent.batch.events();
+        self.fits_into_a_minute(&sent.batch)?;
+        meters.charge(u64::try_from(size).unwrap_or(u64::MAX), &sent.batch)?;
+        match sent.once {
+            Once::No => Ok(Accepted::each(events, &self.append(sent.batch, share).await?)),
+            Once::Request(key, content) => {
+                let appended = self.append_once(key, content, sent.batch, share).await?;
+                Ok(Accepted::each(events, &appended))
+            }
+            Once::Events(keys, body) => {
+                let ids = self.append_each(keys, body, sent.batch, share).await?;
+                Ok(Accepted::ids(events, ids))
+            }
+        }
     }
 
     /// `POST /v1/s3/{bucket}`.
@@ -101,21 +119,31 @@ impl Service {
         bucket: &str,
         query: &str,
         headers: &HeaderMap,
+        connection: Option<Arc<Meter>>,
         upload: &mut Upload,
     ) -> Result<Accepted, Problem> {
-        let grant = self.gate.identify(headers)?;
+        let (grant, meters) = self.gate.admit(headers, connection)?;
+        let key = request_key(headers, &grant)?;
         let query = BulkQuery::parse(query)?;
         let destination = check(&grant, bucket, query.prefix.as_deref().unwrap_or_default())?;
         let name = query.event.as_deref().map(event_name).transpose()?;
         let form = bulk_form(headers)?;
         let Loaded { bytes, share } = self.load(headers, upload).await?;
-        let limit = self.limit;
-        let batch = parse(bytes, move |bytes, batch| {
-            bulk::parse(form, bytes, limit, |it| batch.push(&destination, name.as_ref(), it))
-        });
-        let batch = batch.await?;
+        let (size, limit) = (bytes.len(), self.limit);
+        let read = move || {
+            let mut batch = Batch::new();
+            bulk::parse(form, &bytes, limit, |it| batch.push(&destination, name.as_ref(), it))?;
+            let content = |_| bulk::content(form, &destination, name.as_ref(), &bytes);
+            Ok((batch, key.map(content)))
+        };
+        let (batch, content) = work(size, read).await?;
         let events = batch.events();
-        let appended = self.append(batch, share).await?;
+        self.fits_into_a_minute(&batch)?;
+        meters.charge(u64::try_from(size).unwrap_or(u64::MAX), &batch)?;
+        let appended = match (key, content) {
+            (Some(key), Some(content)) => self.append_once(key, content, batch, share).await?,
+            _ => self.append(batch, share).await?,
+        };
         Ok(Accepted::range(events, &appended))
     }
 
@@ -136,7 +164,6 @@ impl Service {
     /// G1: this resolves when the events are on stable storage, and the answer is made after it.
     /// Until then they take about the memory that the body's share stands for.
     async fn append(&self, batch: Batch, share: Share) -> Result<Appended, Problem> {
-        self.fits_into_a_minute(&batch)?;
         let (events, payload_bytes) = (batch.events(), batch.payload_bytes());
         let appended = self.appender.append(batch).await.map_err(refused)?;
         drop(share);
@@ -146,6 +173,14 @@ impl Service {
 
     /// What no minute can take would be told to come back in each of them.
     fn fits_into_a_minute(&self, batch: &Batch) -> Result<(), Problem> {
+        let places = u32::try_from(batch.identified_places()).unwrap_or(u32::MAX);
+        if places > MAX_IDENTIFIED_PLACES {
+            let detail = format!(
+                "the request has a key and {places} destinations, and a minute may have \
+                 {MAX_IDENTIFIED_PLACES}: split the request"
+            );
+            return Err(Problem::new(Kind::TooManyDestinationsInRequest, detail));
+        }
         let (destinations, limit) = (batch.destinations(), self.max_destinations);
         if u32::try_from(destinations).is_ok_and(|destinations| destinations <= limit) {
             return Ok(());
@@ -159,20 +194,15 @@ impl Service {
     }
 }
 
-/// Makes a batch of a body; away from the threads that serve connections if it is large.
-async fn parse(
-    bytes: Vec<u8>,
-    read: impl FnOnce(&[u8], &mut Batch) -> Result<(), Problem> + Send + 'static,
-) -> Result<Batch, Problem> {
-    let inline = bytes.len() <= INLINE_BYTES;
-    let work = move || {
-        let mut batch = Batch::new();
-        read(&bytes, &mut batch).map(|()| batch)
-    };
-    if inline {
-        return work();
+/// Reads a body of so many bytes; away from the threads that serve connections if it is large.
+async fn work<T: Send + 'static>(
+    bytes: usize,
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes <= INLINE_BYTES {
+        return read();
     }
-    spawn_blocking(work).await.unwrap_or_else(|error| {
+    spawn_blocking(read).await.unwrap_or_else(|error| {
         tracing::error!(%error, "parsing a body failed");
         Err(Problem::new(Kind::Internal, "the body could not be parsed: report this as a defect"))
     })
@@ -190,6 +220,13 @@ fn refused(error: AppendError) -> Problem {
                  `ingest.max_destinations_per_minute`: send it again in the next minute"
             );
             Problem::new(Kind::TooManyDestinations, detail).retry_after(retry_after)
+        }
+        AppendError::TooManyIdentities { limit, retry_after } => {
+            let detail = format!(
+                "this minute would have more than {limit} keys and ids, each counted once for each \
+                 destination: send it again in the next minute, or fewer requests with more events"
+            );
+            Problem::new(Kind::TooManyKeys, detail).retry_after(retry_after)
         }
         AppendError::Draining => {
             let detail =

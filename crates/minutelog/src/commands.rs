@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 #[cfg(feature = "embedded")]
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod flusher;
 pub(crate) mod ingest;
 pub(crate) mod s3;
@@ -17,7 +18,7 @@ use std::env;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command, Global};
-use crate::config::{self, ConfigError, Loaded};
+use crate::config::{self, Config, ConfigError, Loaded};
 use crate::failure::{Code, Failure};
 
 /// Runs the command.
@@ -39,6 +40,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 pub(crate) fn load_config(global: &Global) -> Result<Loaded, Failure> {
     let file = config::config_file(global.config.as_deref(), env::var_os("MINUTELOG_CONFIG"));
     Ok(config::load(file.as_deref(), env::vars_os(), global.data_dir.as_deref())?)
+}
+
+/// Says in the log of a service what its section of the configuration opens to others.
+fn warn(config: &Config, service: &str) {
+    for (_, warning) in config.warnings().iter().filter(|(section, _)| *section == service) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Refuses a configuration file where there is nothing to configure.

@@ -4,11 +4,17 @@
 //! environment. What is unknown, of a wrong type or impossible is refused with its place;
 //! nothing is corrected.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod limits;
 mod load;
+mod outside;
 mod place;
 mod plain;
+mod redact;
 mod rules;
 mod s3;
+mod tls;
 mod token;
 mod values;
 
@@ -18,10 +24,12 @@ use std::path::PathBuf;
 use model::Interval;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use limits::{LimitsConfig, RateConfig};
 pub(crate) use load::{Loaded, config_file, load};
 pub(crate) use place::ConfigError;
 pub(crate) use s3::{BucketConfig, S3Config};
-pub(crate) use token::{TokenConfig, TokenHash, TokenName};
+pub(crate) use tls::TlsConfig;
+pub(crate) use token::{AllowPattern, TokenConfig, TokenHash, TokenName};
 pub(crate) use values::{ByteCount, GzipLevel, Period};
 
 /// All keys. As text (`Serialize`) it has its secrets redacted.
@@ -87,6 +95,9 @@ pub(crate) struct IngestConfig {
     /// Where `/healthz`, `/readyz` and `/metrics` are. Default `127.0.0.1:9601`.
     #[serde(deserialize_with = "values::listener")]
     pub(crate) ops_listen: SocketAddr,
+    /// `[ingest.tls]`: TLS for clients. Default none.
+    #[serde(skip_serializing_if = "TlsConfig::is_none")]
+    pub(crate) tls: TlsConfig,
     /// Who may send. Default `tokens`.
     pub(crate) auth: AuthMode,
     /// Allows `auth = "none"` where a listener is not on loopback. Default false.
@@ -97,6 +108,13 @@ pub(crate) struct IngestConfig {
     pub(crate) max_request_bytes: ByteCount,
     /// How many destinations one minute may have. Default 100,000.
     pub(crate) max_destinations_per_minute: u32,
+    /// How long a repeat of a request or an event with a key is known as one. Default 15m.
+    pub(crate) idempotency_window: Period,
+    /// How many connections of clients may be open at a time, 1 to 1,000,000. Default 10,000.
+    pub(crate) max_connections: u32,
+    /// `[ingest.limits]`: what one connection and one token may do in a minute. Default none.
+    #[serde(skip_serializing_if = "LimitsConfig::is_none")]
+    pub(crate) limits: LimitsConfig,
 }
 
 impl Default for IngestConfig {
@@ -104,11 +122,15 @@ impl Default for IngestConfig {
         Self {
             listen: loopback(9600),
             ops_listen: loopback(9601),
+            tls: TlsConfig::default(),
             auth: AuthMode::Tokens,
             insecure: false,
             max_event_bytes: ByteCount::from_mib(1),
             max_request_bytes: ByteCount::from_mib(16),
             max_destinations_per_minute: 100_000,
+            idempotency_window: Period::from_minutes(15),
+            max_connections: 10_000,
+            limits: LimitsConfig::default(),
         }
     }
 }

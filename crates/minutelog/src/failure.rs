@@ -1,6 +1,6 @@
 //! How a command fails: one exit code and one line for people.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 /// The exit codes of `sysexits.h` that minutelog uses.
@@ -39,13 +39,34 @@ impl From<&wal::Error> for Code {
 /// What to do about an error of the log; `None` where its message says so itself.
 fn advice(error: &wal::Error) -> Option<&'static str> {
     match error {
-        wal::Error::Io { .. } | wal::Error::Database { .. } | wal::Error::Stopped { .. } => Some(
-            "check that the data directory is the right one, and that this user may read and write it",
-        ),
+        wal::Error::Io { source, .. } => Some(io_advice(source)),
+        wal::Error::Database { .. } | wal::Error::Stopped { .. } => Some(CHECK_DIRECTORY),
         wal::Error::Damaged { .. } => Some("see `minutelog admin verify` for what is damaged"),
         wal::Error::Busy { .. } => Some("stop the other process, or try again in a moment"),
         wal::Error::Control { .. } => Some("look at the service's log, and try again"),
         wal::Error::Format { .. } => None,
+    }
+}
+
+const CHECK_DIRECTORY: &str =
+    "check that the data directory is the right one, and that this user may read and write it";
+
+fn io_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            "mount what belongs there or make it, or set another data_dir; the data directory itself is made at the first start, the one above it is not"
+        }
+        ErrorKind::NotADirectory => {
+            "data_dir has to name a directory: set another one, or move the file away"
+        }
+        ErrorKind::PermissionDenied => {
+            "run it as the user that the data directory belongs to, or let this user read and write it"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount the file system for writing, or set another data_dir"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the file system",
+        _ => CHECK_DIRECTORY,
     }
 }
 

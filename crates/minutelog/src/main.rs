@@ -7,6 +7,7 @@ mod config;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod failure;
+mod files;
 #[cfg(feature = "embedded")]
 mod local;
 mod output;
@@ -16,11 +17,16 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::args::{Cli, LogFormat};
 use crate::failure::{Code, Failure};
 
 fn main() -> ExitCode {
+    // Files 0600 and directories 0700, also those that libraries make and the processes that `demo`
+    // and `dev` start: events may hold anything.
+    umask(Mode::RWXG | Mode::RWXO);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

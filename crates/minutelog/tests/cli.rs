@@ -52,6 +52,7 @@ fn every_command_has_help_with_an_example() {
         "admin events",
         "admin receipts",
         "admin verify",
+        "admin doctor",
         "admin retry",
         "admin drain",
         "admin policy",
@@ -98,6 +99,8 @@ fn wrong_usage_exits_with_64() {
         &["admin", "policy", "--bucket", "My_Bucket", "--principal", "arn:aws:iam::1:role/r"],
         &["admin", "policy", "--bucket", "abc", "--principal", "me"],
         &["admin", "token", "a b"],
+        &["admin", "verify", "--since", "1h"],
+        &["admin", "doctor", "--bucket", "My_Bucket"],
     ] {
         let (stdout, stderr, code) = run(args);
         assert_eq!(code, 64, "{args:?}: {stderr}");
@@ -143,7 +146,7 @@ fn a_data_directory_that_can_not_be_one_exits_with_74_and_says_what_to_do() {
         let error = stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert_eq!(code, 74, "{stderr}");
         assert!(error.starts_with(&format!("error: {command}: {taken}")), "{stderr}");
-        let advice = ": check that the data directory is the right one, and that this user may read and write it";
+        let advice = ": data_dir has to name a directory: set another one, or move the file away";
         assert!(error.ends_with(advice), "{stderr}");
     }
 }

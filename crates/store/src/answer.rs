@@ -56,7 +56,7 @@ impl Refusal {
     }
 }
 
-fn failure<'a, E>(
+pub(crate) fn failure<'a, E>(
     error: &SdkError<E, HttpResponse>,
     status: Option<u16>,
     code: Option<&'a str>,
@@ -77,7 +77,8 @@ where
     }
 }
 
-fn what_happened<E>(
+/// What went wrong, in the words of whoever says it, fit for one line.
+pub(crate) fn what_happened<E>(
     error: &SdkError<E, HttpResponse>,
     status: Option<u16>,
     code: Option<&str>,
@@ -116,7 +117,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The region that S3 names in a redirect.
-fn region(response: &HttpResponse) -> Option<String> {
+pub(crate) fn region(response: &HttpResponse) -> Option<String> {
     let is_redirect = matches!(response.status().as_u16(), 301 | 400);
     let region = response.headers().get("x-amz-bucket-region").filter(|_| is_redirect)?;
     Some(quoted(region))

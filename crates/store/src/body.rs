@@ -43,8 +43,12 @@ pub(crate) async fn open(
     crc32: u32,
     damage: &Damage,
 ) -> Result<ByteStream, PutError> {
-    let metadata = tokio::fs::metadata(&object.path).await;
-    let size = metadata.map_err(|error| unreadable(object, &error))?.len();
+    let metadata = tokio::fs::symlink_metadata(&object.path).await;
+    let metadata = metadata.map_err(|error| unreadable(object, &error))?;
+    if !metadata.is_file() {
+        return Err(object.damaged("it is no file"));
+    }
+    let size = metadata.len();
     let start = object.offset.saturating_add(offset);
     if size < start.saturating_add(length) {
         return Err(object.damaged("the file is shorter"));
@@ -71,7 +75,8 @@ pub(crate) async fn open(
 
 /// What it means that the file cannot be read: gone is damage, all else may pass.
 pub(crate) fn unreadable(object: &Object, error: &io::Error) -> PutError {
-    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) {
+    use io::ErrorKind::{InvalidData, NotADirectory, NotFound, UnexpectedEof};
+    if matches!(error.kind(), NotFound | NotADirectory | UnexpectedEof | InvalidData) {
         return object.damaged(&error.to_string());
     }
     let message = format!("object {}: {}: {error}", object.key, object.path.display());

@@ -60,8 +60,8 @@ const REGION: &str = "set the bucket's own region and endpoint in the configurat
 const CREATE: &str = "create the bucket, or correct its name or the endpoint";
 const KMS: &str = "let this identity use the KMS key, or correct kms_key_id";
 const CREDENTIALS: &str = "give minutelog AWS credentials: environment, profile, or instance role";
-const SWITCHES: &str =
-    "set s3.conditional_writes = false or s3.checksums = false for stores that lack them";
+const SWITCHES: &str = "if the store lacks conditional writes or checksums, set \
+    s3.conditional_writes = false or s3.checksums = false";
 const VALUES: &str = "correct what is configured for this bucket";
 
 /// What `failure` means for the object that was being put.
@@ -123,7 +123,8 @@ fn by_code(code: &str) -> Option<Verdict> {
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidSecurity" => {
             park(KEYS)
         }
-        "NotImplemented" => park(SWITCHES),
+        // What stores that lack a header of ours say of it.
+        "NotImplemented" | "InvalidRequest" | "InvalidArgument" => park(SWITCHES),
         "InvalidStorageClass" | "InvalidTag" | "InvalidEncryptionAlgorithmError" => park(VALUES),
         _ if code.starts_with("KMS.") => park(KMS),
         _ => return None,
@@ -191,6 +192,8 @@ mod tests {
             (501, "", NotStored, Park),
             (400, "InvalidStorageClass", NotStored, Park),
             (400, "EntityTooLarge", NotStored, Park),
+            (400, "InvalidRequest", NotStored, Park),
+            (400, "InvalidArgument", NotStored, Park),
             (405, "MethodNotAllowed", NotStored, Park),
             (404, "NoSuchBucket", NotStored, ParkBucket),
             (404, "", NotStored, ParkBucket),

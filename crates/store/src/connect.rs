@@ -10,12 +10,14 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-use crate::config::{BucketConfig, Limits, S3Config};
+use crate::config::{BucketConfig, Limits, S3Config, StaticCredentials};
+use crate::credentials::Renewing;
 use crate::error::ConnectError;
 
 /// Where no one says which region: S3's first, and what stores that have no regions take.
@@ -57,10 +59,27 @@ impl Clients {
     /// missed, when the first object is put.
     pub(crate) async fn new(config: S3Config) -> Result<Self, ConnectError> {
         check_endpoint(config.endpoint.as_deref())?;
-        let mut shared = loader(&config);
-        shared = match &config.region {
-            Some(region) => shared.region(Region::new(region.clone())),
-            None => shared.region(default_region(&config).await),
+        let http: SharedHttpClient = HttpBuilder::new()
+            .tls_provider(Provider::rustls(CryptoMode::Ring))
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build_https();
+        let limits = base_limits(&config.limits, CREDENTIALS_LIMIT);
+        let loader = || {
+            let loader = aws_config::defaults(BehaviorVersion::latest());
+            loader.http_client(http.clone()).timeout_config(limits.clone())
+        };
+        let region = match &config.region {
+            Some(region) => Region::new(region.clone()),
+            None => default_region(loader()).await,
+        };
+        let shared = loader().region(region.clone());
+        let shared = match &config.credentials {
+            Some(keys) => shared.credentials_provider(fixed(keys)),
+            None => shared.credentials_provider(Renewing {
+                http: http.clone(),
+                region,
+                limits: limits.clone(),
+            }),
         };
         let shared = shared.load().await;
         Ok(Self { shared, config, made: HashMap::new() })
@@ -124,24 +143,8 @@ impl Clients {
     }
 }
 
-fn loader(config: &S3Config) -> ConfigLoader {
-    let http = HttpBuilder::new()
-        .tls_provider(Provider::rustls(CryptoMode::Ring))
-        .pool_idle_timeout(IDLE_LIMIT)
-        .build_https();
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(base_limits(&config.limits, CREDENTIALS_LIMIT));
-    match &config.credentials {
-        Some(keys) => loader.credentials_provider(Credentials::new(
-            &keys.access_key_id,
-            &keys.secret_access_key,
-            None,
-            None,
-            "configured",
-        )),
-        None => loader,
-    }
+fn fixed(keys: &StaticCredentials) -> Credentials {
+    Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "configured")
 }
 
 fn base_limits(limits: &Limits, attempt: Duration) -> TimeoutConfig {
@@ -151,9 +154,8 @@ fn base_limits(limits: &Limits, attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-async fn default_region(config: &S3Config) -> Region {
-    let chain = loader(config).load();
-    let found = tokio::time::timeout(REGION_LIMIT, chain).await.ok();
+async fn default_region(loader: ConfigLoader) -> Region {
+    let found = tokio::time::timeout(REGION_LIMIT, loader.load()).await.ok();
     let region = found.and_then(|found| found.region().cloned());
     region.unwrap_or_else(|| Region::from_static(FALLBACK_REGION))
 }
@@ -170,7 +172,6 @@ fn check_endpoint(endpoint: Option<&str>) -> Result<(), ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::StaticCredentials;
     use model::Bucket;
 
     fn config() -> S3Config {

@@ -9,6 +9,9 @@
 //! [`S3Store`] speaks to S3 and to what is compatible with it. [`MemoryStore`] and [`FaultyStore`]
 //! take its place in tests.
 //!
+//! People who mend things ask more: [`Probe`] asks a bucket one question at a time and leaves nothing
+//! behind, [`Download`] reads an object back. Delivery uses neither, and needs no permission for them.
+//!
 //! # Invariants
 //! - **S1** An object whose checksums contradict each other is never sent.
 //! - **S2** Bytes on disk that no longer match the seal's checksum never become an object: the last
@@ -27,6 +30,9 @@ mod body;
 mod classify;
 mod config;
 mod connect;
+mod content_md5;
+mod credentials;
+mod download;
 mod error;
 mod faulty;
 mod memory;
@@ -34,18 +40,25 @@ mod multipart;
 mod object;
 mod parts;
 mod policy;
+mod probe;
 mod s3;
 mod standing;
 mod target;
+mod trouble;
+mod uploads;
 mod whole;
 
 pub use config::{BucketConfig, Limits, S3Config, StaticCredentials};
+pub use download::{Download, Head};
 pub use error::{Class, ConnectError, PutError};
 pub use faulty::{Fault, FaultyStore};
 pub use memory::{MemoryStore, StoredObject};
 pub use object::{BLOCK_BYTES, Confirmation, MULTIPART_ABOVE_BYTES, Object, Proof};
 pub use policy::bucket_policy;
+pub use probe::{Aside, Probe, Seen};
 pub use s3::S3Store;
+pub use trouble::{Trouble, TroubleKind};
+pub use uploads::Unfinished;
 
 /// Where sealed objects go.
 #[async_trait::async_trait]

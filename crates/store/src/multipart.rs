@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::answer::Refusal;
 use crate::body::{self, Damage};
+use crate::content_md5::content_md5;
 use crate::error::{Class, PutError};
 use crate::object::{Confirmation, Object, Proof};
 use crate::parts::{Part, parts};
@@ -20,6 +21,9 @@ const PARTS_AT_ONCE: usize = 3;
 /// cost all the others.
 const PART_TRIES: u32 = 3;
 
+/// How often an abort is tried: what it misses stays, and costs.
+const ABORT_TRIES: u32 = 3;
+
 /// Puts `object` in parts, each streamed from its file.
 pub(crate) async fn put(target: &Target, object: &Object) -> Result<Confirmation, PutError> {
     let upload = create(target, object).await.map_err(PutError::before_completion)?;
@@ -28,13 +32,18 @@ pub(crate) async fn put(target: &Target, object: &Object) -> Result<Confirmation
         Err(error) => Err(error.before_completion()),
     };
     // S7: abort what is of no more use. An upload of unknown fate may still be completing.
-    match &outcome {
-        Ok(Confirmation { proof: Proof::Answered, .. }) | Err(PutError::Unknown { .. }) => {}
-        Ok(_) | Err(PutError::NotStored { .. }) => {
-            if let Err(error) = abort(target, object, &upload).await {
-                tracing::debug!(key = %object.key, upload, %error, "upload not aborted");
-            }
-        }
+    if matches!(
+        outcome,
+        Ok(Confirmation { proof: Proof::Answered, .. }) | Err(PutError::Unknown { .. })
+    ) {
+        return outcome;
+    }
+    let Err(error) = abort(target, object, &upload).await else { return outcome };
+    tracing::debug!(key = %object.key, upload, %error, "upload not aborted");
+    if outcome.is_ok() && error.class() == Class::Retry {
+        // After a success nobody would ever look for it again: the next put does.
+        let message = format!("the object is there, its upload not aborted: {}", error.message());
+        return Err(PutError::Unknown { class: Class::Retry, message });
     }
     outcome
 }
@@ -90,6 +99,7 @@ async fn send_part(
 ) -> Result<CompletedPart, PutError> {
     let bucket = object.destination.bucket();
     let damage = Damage::default();
+    let md5 = content_md5(target, object, part.offset, part.length).await?;
     let body = body::open(object, part.offset, part.length, part.crc32, &damage).await?;
     let answer = target
         .client
@@ -100,6 +110,7 @@ async fn send_part(
         .part_number(part.number)
         .body(body)
         .set_checksum_crc32(target.checksum(part.crc32))
+        .set_content_md5(md5)
         .set_expected_bucket_owner(target.attributes.owner.clone())
         .customize()
         .config_override(target.moving(part.length, PART_TRIES))
@@ -220,7 +231,7 @@ async fn abort(target: &Target, object: &Object, upload: &str) -> Result<(), Put
         .upload_id(upload)
         .set_expected_bucket_owner(target.attributes.owner.clone())
         .customize()
-        .config_override(target.short())
+        .config_override(target.moving(0, ABORT_TRIES))
         .send()
         .await;
     let Err(error) = answer else { return Ok(()) };

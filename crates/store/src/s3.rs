@@ -78,7 +78,7 @@ impl S3Store {
         Ok(aborted)
     }
 
-    fn target(&self, bucket: &Bucket) -> &Target {
+    pub(crate) fn target(&self, bucket: &Bucket) -> &Target {
         self.buckets.get(bucket).unwrap_or(&self.any)
     }
 

@@ -64,7 +64,15 @@ pub(crate) async fn after_conflict(
     match look(target, object).await {
         Standing::Ours(etag) => Ok(object.confirmed(etag, Proof::AlreadyThere)),
         // Needs permissions that we do without. The 412 was S3's word already.
-        Standing::Hidden | Standing::Absent => Ok(object.confirmed(None, Proof::AlreadyThere)),
+        Standing::Hidden => Ok(object.confirmed(None, Proof::AlreadyThere)),
+        // S4: S3 shows 404 only to who may list the bucket, and then it is the truth.
+        Standing::Absent => Err(PutError::Unknown {
+            class: Class::Retry,
+            message: format!(
+                "bucket {bucket}: S3 says both that {} stands there and that it does not",
+                object.key
+            ),
+        }),
         Standing::Other(why) => {
             Err(PutError::NotStored { class: Class::Park, message: other_object(object, &why) })
         }

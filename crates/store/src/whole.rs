@@ -2,6 +2,7 @@
 
 use crate::answer::Refusal;
 use crate::body::{self, Damage};
+use crate::content_md5::content_md5;
 use crate::error::PutError;
 use crate::object::{Confirmation, Object};
 use crate::standing::{after_conflict, after_silence, answered};
@@ -12,6 +13,7 @@ pub(crate) async fn put(target: &Target, object: &Object) -> Result<Confirmation
     let bucket = object.destination.bucket();
     let attributes = &target.attributes;
     let damage = Damage::default();
+    let md5 = content_md5(target, object, 0, object.length).await?;
     let body = body::open(object, 0, object.length, object.crc32, &damage).await?;
     let answer = target
         .client
@@ -22,6 +24,7 @@ pub(crate) async fn put(target: &Target, object: &Object) -> Result<Confirmation
         .content_type(CONTENT_TYPE)
         .set_metadata(Some(metadata(object)))
         .set_checksum_crc32(target.checksum(object.crc32))
+        .set_content_md5(md5)
         // S3: what stands there stays.
         .set_if_none_match(target.if_none_match())
         .set_expected_bucket_owner(attributes.owner.clone())

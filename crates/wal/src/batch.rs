@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
 use crate::codec;
+use crate::identity::Identity;
 use crate::record::{DestKey, RECORD_BYTES};
 
 /// Whole events of one destination, at most [`RECORD_BYTES`] of them unless it is one large event.
@@ -26,6 +27,26 @@ pub(crate) struct Group {
     pub(crate) chunks: Vec<Chunk>,
 }
 
+/// Events of one group that belong to one identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identified {
+    pub(crate) identity: Identity,
+    pub(crate) group: u32,
+    /// How many events of the group stand before them.
+    pub(crate) offset: u32,
+    /// How many events of the identity stand before them.
+    pub(crate) number: u32,
+    pub(crate) events: u32,
+}
+
+/// What of a batch the writer needs.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) order: Vec<u32>,
+    pub(crate) identified: Vec<Identified>,
+}
+
 /// The events of one request. They are appended all together or not at all.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -33,6 +54,7 @@ pub struct Batch {
     by_key: HashMap<DestKey, u32>,
     /// For each event in the order of the request: its group. Empty while there is one group.
     order: Vec<u32>,
+    identified: Vec<Identified>,
     events: u32,
     payload_bytes: u64,
 }
@@ -69,6 +91,34 @@ impl Batch {
         self.payload_bytes += payload.len() as u64;
     }
 
+    /// Says whose event the one is that was pushed last: it is one of its own, in this batch as in
+    /// any other.
+    pub fn identify_last(&mut self, identity: Identity) {
+        let index = match &*self.order {
+            [] => 0,
+            [.., last] => *last,
+        };
+        let group = usize::try_from(index).ok().and_then(|group| self.groups.get(group));
+        let Some(offset) = group.and_then(|group| group.events.checked_sub(1)) else { return };
+        self.identified.push(Identified { identity, group: index, offset, number: 0, events: 1 });
+    }
+
+    /// Says whose events all that were pushed are. The same events in the same order make the same
+    /// numbers.
+    pub fn identify(&mut self, identity: Identity) {
+        let mut number = 0;
+        for (index, group) in (0..).zip(&self.groups) {
+            let events = group.events;
+            self.identified.push(Identified { identity, group: index, offset: 0, number, events });
+            number += events;
+        }
+    }
+
+    /// How many places in the log the identities of this batch take.
+    pub fn identified_places(&self) -> usize {
+        self.identified.len()
+    }
+
     fn group_index(&mut self, destination: &Destination) -> u32 {
         if let [only] = &*self.groups
             && only.destination == *destination
@@ -102,6 +152,11 @@ impl Batch {
         self.groups.len()
     }
 
+    /// Each destination once.
+    pub fn each_destination(&self) -> impl Iterator<Item = &Destination> {
+        self.groups.iter().map(|group| &group.destination)
+    }
+
     /// The bytes of all payloads.
     pub fn payload_bytes(&self) -> u64 {
         self.payload_bytes
@@ -110,7 +165,9 @@ impl Batch {
     /// The bytes that the batch takes in memory, and about as many in the log.
     pub fn size_bytes(&self) -> usize {
         let chunks = self.groups.iter().flat_map(|group| &group.chunks);
-        chunks.map(|chunk| chunk.frames.len()).sum::<usize>() + self.order.len() * 4
+        chunks.map(|chunk| chunk.frames.len()).sum::<usize>()
+            + self.order.len() * size_of::<u32>()
+            + self.identified.len() * size_of::<Identified>()
     }
 
     /// Whether there are no events.
@@ -118,26 +175,85 @@ impl Batch {
         self.events == 0
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<Group>, Vec<u32>) {
-        (self.groups, self.order)
+    pub(crate) fn into_parts(self) -> Parts {
+        Parts { groups: self.groups, order: self.order, identified: self.identified }
+    }
+
+    /// What became of these events when they were appended before, at `origin`.
+    pub fn appended_at(self, origin: &Origin) -> Appended {
+        Appended { origin: origin.clone(), order: self.order, events: self.events }
+    }
+}
+
+/// Where the events of a batch are: with the batch itself it tells their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    time: UnixMillis,
+    run: RunId,
+    firsts: Firsts,
+}
+
+/// The position of the first event of each group; the group's others follow it. Nearly every
+/// request has one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Firsts {
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+impl Origin {
+    pub(crate) fn new(time: UnixMillis, run: RunId, firsts: Vec<u32>) -> Self {
+        let firsts = match *firsts {
+            [one] => Firsts::One(one),
+            _ => Firsts::Many(firsts.into()),
+        };
+        Self { time, run, firsts }
+    }
+
+    /// The origin of one event.
+    pub fn of(id: EventId) -> Self {
+        Self { time: id.time(), run: id.run(), firsts: Firsts::One(id.seq().get()) }
+    }
+
+    /// The id of the first event.
+    pub fn first(&self) -> EventId {
+        let first = self.firsts().first().copied().unwrap_or(0);
+        EventId::new(self.time, self.run, Seq::new(first))
+    }
+
+    /// How many positions it keeps outside of itself, 4 bytes each.
+    pub fn boxed_positions(&self) -> usize {
+        match &self.firsts {
+            Firsts::One(_) => 0,
+            Firsts::Many(firsts) => firsts.len(),
+        }
+    }
+
+    fn firsts(&self) -> &[u32] {
+        match &self.firsts {
+            Firsts::One(first) => std::slice::from_ref(first),
+            Firsts::Many(firsts) => firsts,
+        }
     }
 }
 
 /// What became of a batch: it is on stable storage, and these are the ids of its events.
 #[derive(Clone, Debug)]
 pub struct Appended {
-    pub(crate) time: UnixMillis,
-    pub(crate) run: RunId,
-    /// The position of the first event of each group; the group's others follow it.
-    pub(crate) firsts: Vec<u32>,
+    pub(crate) origin: Origin,
     pub(crate) order: Vec<u32>,
     pub(crate) events: u32,
 }
 
 impl Appended {
+    /// Where the events are.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The ids in the order in which the events were pushed.
     pub fn ids(&self) -> impl Iterator<Item = EventId> + '_ {
-        let mut next = self.firsts.clone();
+        let mut next = self.origin.firsts().to_vec();
         (0..self.events).map(move |position| {
             let position = usize::try_from(position).unwrap_or_default();
             let group = self.order.get(position).copied().unwrap_or(0);
@@ -146,21 +262,21 @@ impl Appended {
                 *next += 1;
                 *next - 1
             });
-            EventId::new(self.time, self.run, Seq::new(seq))
+            EventId::new(self.origin.time, self.origin.run, Seq::new(seq))
         })
     }
 
     /// The id of the event that was pushed first.
     pub fn first(&self) -> EventId {
-        self.ids().next().unwrap_or_else(|| EventId::new(self.time, self.run, Seq::default()))
+        self.origin.first()
     }
 
     /// The id of the event that was pushed last.
     pub fn last(&self) -> EventId {
         if self.order.is_empty() {
-            let first = self.firsts.first().copied().unwrap_or(0);
-            let last = first + self.events.saturating_sub(1);
-            return EventId::new(self.time, self.run, Seq::new(last));
+            let first = self.first();
+            let last = first.seq().get() + self.events.saturating_sub(1);
+            return EventId::new(first.time(), first.run(), Seq::new(last));
         }
         self.ids().last().unwrap_or_else(|| self.first())
     }
@@ -182,10 +298,9 @@ mod tests {
         }
         assert_eq!(batch.groups.iter().map(|g| g.events).collect::<Vec<_>>(), [3, 2, 1]);
         let events = batch.events();
-        let (_, order) = batch.into_parts();
-        let time = UnixMillis::new(1);
-        let appended =
-            Appended { time, run: RunId::from_bits(1), firsts: vec![10, 13, 15], order, events };
+        let order = batch.into_parts().order;
+        let origin = Origin::new(UnixMillis::new(1), RunId::from_bits(1), vec![10, 13, 15]);
+        let appended = Appended { origin, order, events };
         let seqs: Vec<u32> = appended.ids().map(|id| id.seq().get()).collect();
         assert_eq!(seqs, [10, 11, 13, 12, 15, 14]);
         assert_eq!(appended.first().seq().get(), 10);
@@ -198,16 +313,29 @@ mod tests {
         for _ in 0..3 {
             batch.push(&destination("a"), None, b"{}");
         }
-        let (groups, order) = batch.into_parts();
+        let Parts { groups, order, .. } = batch.into_parts();
         assert_eq!((groups.len(), order.len()), (1, 0));
-        let appended = Appended {
-            time: UnixMillis::new(1),
-            run: RunId::from_bits(1),
-            firsts: vec![7],
-            order,
-            events: 3,
-        };
+        let origin = Origin::new(UnixMillis::new(1), RunId::from_bits(1), vec![7]);
+        let appended = Appended { origin, order, events: 3 };
         assert_eq!(appended.last(), appended.ids().last().unwrap());
+    }
+
+    #[test]
+    fn identities_count_the_events_of_their_own() {
+        let identity = Identity::new([7; 16]);
+        let (mut whole, mut each) = (Batch::new(), Batch::new());
+        for prefix in ["a", "b", "a"] {
+            whole.push(&destination(prefix), None, b"1");
+            each.push(&destination(prefix), None, b"1");
+            each.identify_last(identity);
+        }
+        whole.identify(identity);
+        let places = |batch: Batch| {
+            let each = batch.into_parts().identified.into_iter();
+            each.map(|it| (it.group, it.offset, it.number, it.events)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(whole), [(0, 0, 0, 2), (1, 0, 2, 1)]);
+        assert_eq!(places(each), [(0, 0, 0, 1), (1, 0, 0, 1), (0, 1, 0, 1)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::frame::{FileKind, FrameReader, FrameWriter};
 use crate::layout::CLOSED_FILE;
 
-const KIND: FileKind = FileKind(*b"MLclos01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLclos01");
 
 /// What a complete run holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,12 @@ impl Closed {
         let path = run_dir.join(CLOSED_FILE);
         match FrameReader::open(&path, KIND) {
             Ok(mut reader) => {
-                reader.read()?.ok_or_else(|| Error::damaged(&path, "is empty")).map(Some)
+                let closed = reader.read()?.ok_or_else(|| Error::damaged(&path, "is empty"))?;
+                if reader.is_at_end() {
+                    Ok(Some(closed))
+                } else {
+                    Err(Error::damaged(&path, "goes on after its end"))
+                }
             }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

@@ -4,9 +4,10 @@
 //! request is one line of JSON, an answer any number of lines until the connection closes.
 //! A socket that nobody listens on any more is what a crash left behind; it is treated as absent.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::durable::FILE_MODE;
 use crate::error::{Error, Result};
 use crate::layout::DataDir;
 
@@ -23,6 +25,9 @@ const MAX_CONNECTIONS: usize = 16;
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What nobody listens on is left alone for so long: a socket is there a moment before its listener.
+const ABANDONED_AFTER: Duration = Duration::from_secs(10);
 
 /// How long `admin` waits for a service to say something. One that is stopped or hung says nothing.
 pub const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,6 +61,8 @@ impl ControlServer {
             _ => {}
         }
         let listener = UnixListener::bind(short_path(&dir, &path)).map_err(Error::io(&path))?;
+        fs::set_permissions(&path, Permissions::from_mode(FILE_MODE)).map_err(Error::io(&path))?;
+        remove_abandoned(data, &dir, &path).map_err(Error::io(data.root()))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         thread::Builder::new()
@@ -64,6 +71,27 @@ impl ControlServer {
             .map_err(Error::io(&path))?;
         Ok(Self { path, dir, stop })
     }
+}
+
+/// Removes the sockets of processes that were killed: nobody listens on them, and they were there
+/// long before our own, so that none of them is about to be listened on.
+fn remove_abandoned(data: &DataDir, dir: &File, own: &Path) -> io::Result<()> {
+    let made = fs::metadata(own)?.modified()?;
+    for name in sockets(data, "") {
+        let path = data.root().join(format!("{name}.sock"));
+        let Ok(theirs) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else {
+            continue;
+        };
+        let is_old = made.duration_since(theirs).is_ok_and(|age| age >= ABANDONED_AFTER);
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if is_old && UnixStream::connect(short_path(dir, &path)).is_err_and(|it| refused(&it)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Drop for ControlServer {
@@ -193,5 +221,26 @@ mod tests {
         assert_eq!(sockets(&data, "ec"), ["echo"]);
         drop(server);
         assert!(call(&data, "echo", &"x", LOOK_PATIENCE).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_socket_that_a_crash_left_behind_goes_with_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path().join("data")).unwrap();
+        let bind = |name: &str| UnixListener::bind(data.root().join(name)).unwrap();
+        let age = |name: &str| {
+            use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+            let long_ago = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+            let times = Timestamps { last_access: long_ago, last_modification: long_ago };
+            utimensat(CWD, data.root().join(name), &times, AtFlags::empty()).unwrap();
+        };
+        drop(bind("ingest-1.sock"));
+        age("ingest-1.sock");
+        let _listened_on = bind("ingest-2.sock");
+        age("ingest-2.sock");
+        drop(bind("ingest-3.sock"));
+        let handler = |_: &str, _: &mut dyn Write| Ok(());
+        let _server = ControlServer::start(&data, "ingest-4", Arc::new(handler)).unwrap();
+        assert_eq!(sockets(&data, ""), ["ingest-2", "ingest-3", "ingest-4"]);
     }
 }

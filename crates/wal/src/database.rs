@@ -4,8 +4,14 @@
 //! in each of 256 shards, and our pages are few and large. So a database of which much was read is
 //! closed and opened anew, which takes milliseconds; and one that its writer has open is made to
 //! look at its cache, by so many accesses.
+//!
+//! When sled opens a database and cannot read some of it, it takes that for the end, and overwrites
+//! what follows. So a run is read through before sled may open it. An error of the operating system
+//! (no descriptors, no room, no answer from the disk) is never taken for damage while it may pass.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,9 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, thread};
 
+use rustix::io::Errno;
+
+use crate::beside::set_aside_damage;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::reader::Damage;
+use crate::regular::is_no_file;
 use crate::run::{DB_FILE, OpenRun, open_database};
 
 /// So many bytes may be read before the database is opened anew.
@@ -30,6 +40,10 @@ const ACCESSES_A_LOOK: usize = 64;
 
 /// sled lets go of its file a moment after the last handle is dropped.
 const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often, and how long apart, a file that cannot be read is tried before it is damage.
+const READ_TRIES: u32 = 3;
+const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// What sled says of a database that somebody has open: `config.rs`, `try_lock`.
 const SLED_IS_LOCKED: &str = "could not acquire lock";
@@ -54,25 +68,50 @@ pub(crate) struct Database {
     state: Mutex<State>,
     dir: PathBuf,
     held: Held,
+    /// What beside the log was not what was written, and was made anew.
+    damage: Option<String>,
 }
 
 #[derive(Debug)]
 struct State {
     db: Option<sled::Db>,
     read_bytes: u64,
+    /// What the operating system said when it last refused.
+    refused: Option<Error>,
 }
 
 impl Database {
     /// Opens the database in `dir`, which nobody else has open.
     pub(crate) fn open(dir: PathBuf, held: Held) -> Result<Self> {
+        let path = dir.join(DB_FILE);
+        if is_no_file(&path) {
+            return Err(Error::damaged(&path, "is no file"));
+        }
+        if matches!(held, Held::Run { .. }) {
+            read_through(&path)?;
+        }
+        let damage = set_aside_damage(&dir)?;
         let db = Some(recover_patiently(&dir)?);
-        Ok(Self { state: Mutex::new(State { db, read_bytes: 0 }), dir, held })
+        let state = State { db, read_bytes: 0, refused: None };
+        Ok(Self { state: Mutex::new(state), dir, held, damage })
+    }
+
+    /// What beside the log was damaged. It has cost nothing.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// What the operating system refused while this was read: what was read then says nothing about
+    /// what there is.
+    pub(crate) fn refused(&self) -> Option<Error> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).refused.take()
     }
 
     /// Reads the database of a run that this process writes.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
-        let state = State { db: Some(run.db().clone()), read_bytes: 0 };
-        Self { state: Mutex::new(state), dir: PathBuf::new(), held: Held::Live { _run: run } }
+        let state = State { db: Some(run.db().clone()), read_bytes: 0, refused: None };
+        let (state, dir, held) = (Mutex::new(state), PathBuf::new(), Held::Live { _run: run });
+        Self { state, dir, held, damage: None }
     }
 
     /// Fetches some of the entries that begin with `prefix`, from `start` on. None are left when
@@ -81,9 +120,11 @@ impl Database {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let live = matches!(self.held, Held::Live { .. });
         if state.db.is_none() || (state.read_bytes >= REOPEN_BYTES && !live) {
-            state.db = None;
-            let db = recover_patiently(&self.dir);
-            state.db = Some(db.map_err(|error| unreadable(&error.to_string()))?);
+            let_go(&self.dir, state.db.take());
+            match recover_patiently(&self.dir) {
+                Ok(db) => state.db = Some(db),
+                Err(error) => return Err(state.unreadable(error)),
+            }
             state.read_bytes = 0;
         }
         let Some(db) = &state.db else { return Ok(VecDeque::new()) };
@@ -91,7 +132,7 @@ impl Database {
         let read = AssertUnwindSafe(|| {
             let mut entries = VecDeque::new();
             for entry in db.range((start, Bound::Unbounded)) {
-                let (key, value) = entry.map_err(|error| unreadable(&error.to_string()))?;
+                let (key, value) = entry.map_err(Error::sled(&self.dir))?;
                 if !key.starts_with(prefix) {
                     break;
                 }
@@ -103,15 +144,83 @@ impl Database {
             }
             if let (true, Some((last, _))) = (live, entries.back()) {
                 for _ in 0..ACCESSES_A_LOOK {
-                    db.get(last).map_err(|error| unreadable(&error.to_string()))?;
+                    db.get(last).map_err(Error::sled(&self.dir))?;
                 }
             }
             Ok(entries)
         });
-        let entries = catch_unwind(read).unwrap_or_else(|_| Err(unreadable("it panicked")))?;
-        state.read_bytes += bytes as u64;
-        Ok(entries)
+        match catch_unwind(read) {
+            Ok(Ok(entries)) => {
+                state.read_bytes += bytes as u64;
+                Ok(entries)
+            }
+            Ok(Err(error)) => Err(state.unreadable(error)),
+            Err(_) => Err(unreadable("it panicked")),
+        }
     }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let_go(&self.dir, state.db.take());
+    }
+}
+
+/// Drops sled's handle. sled syncs then and panics where that fails: what was only read has lost
+/// nothing.
+fn let_go(dir: &Path, db: Option<sled::Db>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+        tracing::warn!(run = %dir.display(), "sled could not sync a run that was only read");
+    }
+}
+
+impl State {
+    fn unreadable(&mut self, error: Error) -> Damage {
+        let damage = unreadable(&error.to_string());
+        if matches!(error, Error::Io { .. } | Error::Busy { .. }) {
+            self.refused = Some(error);
+        }
+        damage
+    }
+}
+
+/// Reads a file to its end. One that is not there or cannot be read, though it was tried again, is
+/// damaged; it has not been touched.
+fn read_through(path: &Path) -> Result<()> {
+    let mut piece = vec![0; 256 * 1024];
+    let mut read = || {
+        let mut file = File::open(path)?;
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    };
+    let mut tries = 1;
+    loop {
+        match read() {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::damaged(path, "is missing"));
+            }
+            Err(error) if !is_of_the_disk(&error) => return Err(Error::io(path)(error)),
+            Err(error) if tries == READ_TRIES => {
+                return Err(Error::damaged(path, format!("cannot be read: {error}")));
+            }
+            Err(_) => {
+                tries += 1;
+                thread::sleep(READ_PAUSE);
+            }
+        }
+    }
+}
+
+/// Whether the disk does not give the bytes back, rather than the system having no means to ask.
+fn is_of_the_disk(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// Opens a database whose last holder may just have let go of it.
@@ -221,6 +330,27 @@ mod tests {
         });
         assert!(recover_patiently(dir.path()).is_ok());
         holder.join().unwrap();
+    }
+
+    #[test]
+    fn a_run_without_its_database_is_damaged_and_none_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::exclusive(&dir.path().join("lock")).unwrap();
+        let error = Database::open(dir.path().to_owned(), Held::Run { _lock: lock }).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert!(!dir.path().join(DB_FILE).exists());
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        for (errno, of_the_disk) in
+            [(Errno::IO, true), (Errno::MFILE, false), (Errno::NOSPC, false)]
+        {
+            let error = || io::Error::from(errno);
+            assert_eq!(is_of_the_disk(&error()), of_the_disk);
+            let error = Error::sled(Path::new("x"))(sled::Error::Io(error()));
+            assert!(matches!(error, Error::Io { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -2,11 +2,16 @@
 //! the others wait.
 //!
 //! It is appended to. A crash can leave a torn frame at its end, which the next flusher cuts off:
-//! what was not synced is tried again, and S3 answers that the object is there already.
+//! what was not synced is tried again, and S3 answers that the object is there already. So does damage
+//! cost nothing: a copy of the damaged journal is kept beside it, and what it said is found out anew.
+//!
+//! The journal of another part would say that objects are in S3 which are not: the checksums of its
+//! frames cover the name of the part.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +20,12 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::frame::{FileKind, FramePosition, FrameReader, FrameWriter};
 use crate::layout::DELIVERIES_FILE;
+use crate::regular::{is_there, open_file};
 
-const KIND: FileKind = FileKind(*b"MLdeli01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLdeli01");
+
+/// A frame's length and checksum.
+const FRAME_HEAD_BYTES: u64 = 12;
 
 /// Proof that S3 holds an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +73,7 @@ impl Outcome {
 /// Reads the last word on each object of the part in `dir`, as far as there is one.
 pub fn read_deliveries(dir: &Path) -> Result<BTreeMap<u32, Outcome>> {
     let mut last = BTreeMap::new();
-    scan(&dir.join(DELIVERIES_FILE), |object, outcome| {
+    scan(dir, |object, outcome| {
         last.insert(object, outcome);
     })?;
     Ok(last)
@@ -73,13 +82,32 @@ pub fn read_deliveries(dir: &Path) -> Result<BTreeMap<u32, Outcome>> {
 /// Where the whole frames of the journal of the part in `dir` end, in bytes; `None` where there is
 /// no journal.
 pub(crate) fn end_of_deliveries(dir: &Path) -> Result<Option<u64>> {
-    Ok(scan(&dir.join(DELIVERIES_FILE), |_, _| {})?.map(|end| end.offset))
+    Ok(scan(dir, |_, _| {})?.map(|end| end.offset))
+}
+
+/// Whether what follows the whole frames, which end at `end`, is what a crash in mid-write leaves:
+/// the beginning of a frame and no more.
+pub(crate) fn is_torn(path: &Path, end: u64) -> Result<bool> {
+    let mut file = open_file(path)?;
+    let left = file.metadata().map_err(Error::io(path))?.len().saturating_sub(end);
+    let mut length = [0; 4];
+    file.seek(SeekFrom::Start(end))
+        .and_then(|_| file.read(&mut length))
+        .map_err(Error::io(path))?;
+    let body = u64::from(u32::from_le_bytes(length));
+    Ok(left < FRAME_HEAD_BYTES || left - FRAME_HEAD_BYTES < body)
+}
+
+/// Whose journal the one in `dir` is.
+fn owner(dir: &Path) -> &str {
+    dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Reads what is whole; returns where a writer goes on, `None` where there is no file.
-fn scan(path: &Path, mut each: impl FnMut(u32, Outcome)) -> Result<Option<FramePosition>> {
+fn scan(dir: &Path, mut each: impl FnMut(u32, Outcome)) -> Result<Option<FramePosition>> {
+    let path = &dir.join(DELIVERIES_FILE);
     let mut frames = match FrameReader::open(path, KIND) {
-        Ok(frames) => frames,
+        Ok(frames) => frames.of(owner(dir)),
         Err(error) if error.is_not_found() => return Ok(None),
         Err(Error::Damaged { .. }) if shorter_than_its_kind(path) => return Ok(None),
         Err(error) => return Err(error),
@@ -94,7 +122,29 @@ fn scan(path: &Path, mut each: impl FnMut(u32, Outcome)) -> Result<Option<FrameP
 }
 
 fn shorter_than_its_kind(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() < 8)
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() < 8)
+}
+
+/// Keeps a journal that is not what was written, whole, under another name.
+fn keep_damage(dir: &Path, path: &Path) -> Result<()> {
+    let is_whole = match scan(dir, |_, _| {}) {
+        Ok(Some(end)) => is_torn(path, end.offset)?,
+        Ok(None) => true,
+        Err(Error::Damaged { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if is_whole {
+        return Ok(());
+    }
+    let kept = (0_u32..).map(|number| path.with_extension(format!("damaged.{number}")));
+    let kept = kept.into_iter().find(|kept| !is_there(kept)).unwrap_or_default();
+    tracing::error!(path = %path.display(), kept = %kept.display(), "a damaged journal: begun anew");
+    if scan(dir, |_, _| {}).is_err() {
+        return durable::rename(path, &kept);
+    }
+    fs::copy(path, &kept).map_err(Error::io(&kept))?;
+    durable::sync_file(&kept)?;
+    durable::sync_dir(dir)
 }
 
 /// Appends to the journal of one part.
@@ -107,12 +157,17 @@ pub struct DeliveryJournal {
 }
 
 impl DeliveryJournal {
-    /// Opens the journal of the part in `dir`; makes it, or cuts a torn end off.
+    /// Opens the journal of the part in `dir`; makes it, or cuts a torn end off. Of a damaged one a
+    /// copy is kept.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(DELIVERIES_FILE);
+        if is_there(dir) && (dir.is_symlink() || !dir.is_dir()) {
+            return Err(Error::damaged(dir, "is no directory"));
+        }
+        keep_damage(dir, &path)?;
         let mut settled = Bits::default();
         let mut last = BTreeMap::new();
-        let position = scan(&path, |object, outcome| {
+        let position = scan(dir, |object, outcome| {
             if outcome.is_settled() {
                 settled.set(object);
                 last.remove(&object);
@@ -121,14 +176,19 @@ impl DeliveryJournal {
             }
         })?;
         let open = || {
-            let mut file =
-                OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(durable::FILE_MODE)
+                .open(&path)?;
             file.set_len(position.map_or(0, |position| position.offset))?;
             file.seek(SeekFrom::End(0))?;
-            match position {
-                Some(position) => Ok(FrameWriter::resume(file, KIND, position)),
-                None => FrameWriter::begin(file, KIND),
-            }
+            let frames = match position {
+                Some(position) => FrameWriter::resume(file, KIND, position),
+                None => FrameWriter::begin(file, KIND)?,
+            };
+            Ok(frames.of(owner(dir)))
         };
         let mut frames = open().map_err(Error::io(&path))?;
         frames.inner_mut().sync_all().map_err(Error::io(&path))?;
@@ -235,66 +295,4 @@ impl Bits {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delivered() -> Outcome {
-        let etag = Some("\"e\"".to_owned());
-        let checksum = "crc32:AAAAAA==".to_owned();
-        Outcome::Delivered(Receipt { at_ms: 5, etag, checksum, already_there: false })
-    }
-
-    fn failure() -> Failure {
-        Failure { at_ms: 4, error: "bucket b: 503".to_owned() }
-    }
-
-    #[test]
-    fn golden_deliveries_01() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
-        journal.append(300, &delivered()).unwrap();
-        journal.sync().unwrap();
-        let bytes = std::fs::read(dir.path().join(DELIVERIES_FILE)).unwrap();
-        assert_eq!(bytes[..12], *b"MLdeli01\x1a\0\0\0");
-        assert_eq!(bytes[20..], *b"\xfb\x2c\x01\x00\x05\x01\x03\"e\"\x0ecrc32:AAAAAA==\x00");
-    }
-
-    #[test]
-    fn a_torn_end_is_cut_off_and_the_rest_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(DELIVERIES_FILE);
-        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
-        journal.append(0, &delivered()).unwrap();
-        let whole = std::fs::metadata(&path).unwrap().len();
-        journal.append(1, &delivered()).unwrap();
-        drop(journal);
-        let bytes = std::fs::read(&path).unwrap();
-        for length in 0..bytes.len() {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            let mut journal = DeliveryJournal::open(dir.path()).unwrap();
-            let first_is_whole = length as u64 >= whole;
-            assert_eq!(journal.is_settled(0), first_is_whole, "{length}");
-            assert!(!journal.is_settled(1));
-            journal.append(2, &delivered()).unwrap();
-            let settled: Vec<u32> = read_deliveries(dir.path()).unwrap().into_keys().collect();
-            assert_eq!(settled, if first_is_whole { vec![0, 2] } else { vec![2] });
-        }
-    }
-
-    #[test]
-    fn a_word_that_changes_nothing_is_not_written_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = DeliveryJournal::open(dir.path()).unwrap();
-        let length = || std::fs::metadata(dir.path().join(DELIVERIES_FILE)).unwrap().len();
-        journal.append(7, &Outcome::Failed(failure())).unwrap();
-        let after_one = length();
-        journal.append(7, &Outcome::Failed(Failure { at_ms: 9, ..failure() })).unwrap();
-        assert_eq!(length(), after_one);
-        journal.append(7, &Outcome::Parked(failure())).unwrap();
-        assert_eq!((journal.parked(), journal.settled()), (1, 0));
-        journal.append(7, &delivered()).unwrap();
-        journal.append(7, &Outcome::Failed(failure())).unwrap();
-        assert_eq!((journal.parked(), journal.settled()), (0, 1));
-        assert_eq!(read_deliveries(dir.path()).unwrap(), BTreeMap::from([(7, delivered())]));
-    }
-}
+mod tests;

@@ -74,12 +74,26 @@ impl Error {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// What the operating system said stays what it is: no descriptors or no room is no damage.
     pub(crate) fn sled(path: &Path) -> impl FnOnce(sled::Error) -> Self + '_ {
-        move |error| Self::Database { path: path.to_owned(), message: error.to_string() }
+        move |error| match error {
+            sled::Error::Io(source) if source.raw_os_error().is_some() => Self::io(path)(source),
+            error => Self::Database { path: path.to_owned(), message: error.to_string() },
+        }
     }
 
     pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+
+    /// Whether somebody else holds it.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
+    /// Whether the thing was there already.
+    pub(crate) fn is_already_there(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
     }
 
     /// Whether the thing was simply not there: somebody else moved it on in the meantime.

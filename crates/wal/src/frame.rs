@@ -4,8 +4,9 @@
 //! file   8 bytes that name its kind and version, then frames
 //! frame  u32 LE length of the body | 8 bytes of checksum | body
 //! ```
-//! The checksum covers the kind of the file and the number of the frame as well as the body: a
-//! frame that is cut, changed, swapped with another or brought in from elsewhere is noticed.
+//! The checksum covers the kind of the file and the number of the frame as well as the body, and
+//! whose file it is where that matters: a frame that is cut, changed, swapped with another or brought
+//! in from elsewhere is noticed.
 //! Whether a file may end early is for its reader to say: a journal may, a manifest may not.
 
 use std::fs::File;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::{self, CHECKSUM_BYTES, Checksum};
 use crate::error::{Error, Result};
+use crate::regular::open_file;
 
 /// No body is larger: a length above it is damage, not a reason to allocate.
 const MAX_BODY_BYTES: u32 = 64 * 1024 * 1024;
@@ -38,6 +40,7 @@ pub(crate) struct FramePosition {
 pub(crate) struct FrameWriter<W> {
     inner: W,
     kind: FileKind,
+    owner: Vec<u8>,
     next: FramePosition,
     body: Vec<u8>,
 }
@@ -51,7 +54,13 @@ impl<W: Write> FrameWriter<W> {
 
     /// Goes on at the end of a file that was read up to `next`.
     pub(crate) fn resume(inner: W, kind: FileKind, next: FramePosition) -> Self {
-        Self { inner, kind, next, body: Vec::new() }
+        Self { inner, kind, owner: Vec::new(), next, body: Vec::new() }
+    }
+
+    /// The same for a file that is nobody's but its owner's.
+    pub(crate) fn of(mut self, owner: &str) -> Self {
+        self.owner = owner.as_bytes().to_vec();
+        self
     }
 
     /// Where the next frame will begin.
@@ -67,7 +76,7 @@ impl<W: Write> FrameWriter<W> {
             .ok()
             .filter(|length| *length <= MAX_BODY_BYTES)
             .ok_or_else(|| std::io::Error::other("a frame is over 64 MiB"))?;
-        let checksum = frame_checksum(self.kind, self.next.number, &self.body);
+        let checksum = frame_checksum(self.kind, &self.owner, self.next.number, &self.body);
         self.inner.write_all(&length.to_le_bytes())?;
         self.inner.write_all(&checksum)?;
         self.inner.write_all(&self.body)?;
@@ -89,6 +98,7 @@ pub(crate) struct FrameReader {
     file: BufReader<File>,
     length: u64,
     kind: FileKind,
+    owner: Vec<u8>,
     next: FramePosition,
     body: Vec<u8>,
 }
@@ -96,16 +106,29 @@ pub(crate) struct FrameReader {
 impl FrameReader {
     /// Opens a file and checks its kind.
     pub(crate) fn open(path: &Path, kind: FileKind) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = open_file(path)?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         let mut file = BufReader::with_capacity(64 * 1024, file);
         let mut found = [0; 8];
-        if length < 8 || file.read_exact(&mut found).is_err() || found != kind.0 {
+        match file.read_exact(&mut found) {
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                return Err(Error::io(path)(error));
+            }
+            _ => {}
+        }
+        if length < 8 || found != kind.0 {
             let kind = String::from_utf8_lossy(&kind.0).into_owned();
             return Err(Error::damaged(path, format!("does not begin with `{kind}`")));
         }
         let next = first_position();
-        Ok(Self { path: path.to_owned(), file, length, kind, next, body: Vec::new() })
+        let (path, owner, body) = (path.to_owned(), Vec::new(), Vec::new());
+        Ok(Self { path, file, length, kind, owner, next, body })
+    }
+
+    /// The same for a file that is nobody's but its owner's.
+    pub(crate) fn of(mut self, owner: &str) -> Self {
+        self.owner = owner.as_bytes().to_vec();
+        self
     }
 
     /// Where the next frame begins; after the last whole one, where a journal goes on.
@@ -120,9 +143,14 @@ impl FrameReader {
         Ok(())
     }
 
+    /// Whether nothing follows what was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.next.offset == self.length
+    }
+
     /// The next value; `None` at the end of the file. A cut or changed frame is [`Error::Damaged`].
     pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
-        if self.next.offset == self.length {
+        if self.is_at_end() {
             return Ok(None);
         }
         let mut head = [0; 4];
@@ -139,7 +167,7 @@ impl FrameReader {
         let filled = self.fill(&mut body);
         self.body = body;
         filled?;
-        if checksum != frame_checksum(self.kind, self.next.number, &self.body) {
+        if checksum != frame_checksum(self.kind, &self.owner, self.next.number, &self.body) {
             return Err(self.damaged("does not match its checksum"));
         }
         let value = codec::decode(&self.body).map_err(|error| self.damaged(&error.to_string()))?;
@@ -166,8 +194,11 @@ fn first_position() -> FramePosition {
     FramePosition { offset: 8, number: 0 }
 }
 
-fn frame_checksum(kind: FileKind, number: u64, body: &[u8]) -> Checksum {
-    codec::checksum(&[&kind.0, &number.to_le_bytes(), body])
+pub(crate) fn frame_checksum(kind: FileKind, owner: &[u8], number: u64, body: &[u8]) -> Checksum {
+    match owner {
+        [] => codec::checksum(&[&kind.0, &number.to_le_bytes(), body]),
+        owner => codec::checksum(&[&kind.0, owner, &number.to_le_bytes(), body]),
+    }
 }
 
 #[cfg(test)]

@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 use model::{EventId, EventName, RunId, Seq, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::frame::{FileKind, FrameReader, FrameWriter};
 use crate::layout::INDEX_FILE;
 use crate::manifest::{IndexPosition, ManifestHead};
 use crate::reader::EventRef;
 
-const KIND: FileKind = FileKind(*b"MLindx01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLindx01");
 
 /// At most so many spans and names are in one chunk.
 const CHUNK_ENTRIES: usize = 8192;
@@ -60,7 +61,7 @@ impl IndexWriter {
     /// Begins the index of the part in `dir`.
     pub fn create(dir: &Path, head: &ManifestHead) -> Result<Self> {
         let path = dir.join(INDEX_FILE);
-        let frames = File::create_new(&path)
+        let frames = durable::create_file(&path)
             .and_then(|file| FrameWriter::begin(BufWriter::new(file), KIND))
             .map_err(Error::io(&path))?;
         Ok(Self { path, frames, head: head.clone(), chunk: Chunk::default(), lines: 0 })
@@ -133,6 +134,7 @@ pub struct IndexedLine {
 /// Reads the index of one part.
 #[derive(Debug)]
 pub struct IndexReader {
+    path: PathBuf,
     frames: FrameReader,
     head: ManifestHead,
 }
@@ -140,8 +142,15 @@ pub struct IndexReader {
 impl IndexReader {
     /// Opens the index of the part in `dir`.
     pub fn open(dir: &Path, head: &ManifestHead) -> Result<Self> {
-        let frames = FrameReader::open(&dir.join(INDEX_FILE), KIND)?;
-        Ok(Self { frames, head: head.clone() })
+        let path = dir.join(INDEX_FILE);
+        let frames = FrameReader::open(&path, KIND)?;
+        Ok(Self { path, frames, head: head.clone() })
+    }
+
+    /// Reads what follows what was read last: objects of which nothing was left, and nothing else.
+    pub(crate) fn read_rest(&mut self) -> Result<()> {
+        while self.frames.read::<Chunk>()?.is_some() {}
+        Ok(())
     }
 
     /// Calls `each` with every line of the object whose ids begin at `position`, in order, until
@@ -205,12 +214,26 @@ impl IndexReader {
         mut each: impl FnMut(&ManifestHead, &Chunk) -> bool,
     ) -> Result<()> {
         self.frames.seek(position.0)?;
+        let mut before = 0;
         while let Some(chunk) = self.frames.read::<Chunk>()? {
+            let lines = chunk.lines().filter(|_| chunk.first_line == before);
+            let lines = lines.ok_or_else(|| {
+                let what = format!("its lines do not go on after line {before} as they should");
+                Error::damaged(&self.path, what)
+            })?;
+            before += u64::from(lines);
             if !each(&self.head, &chunk) || chunk.last {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+impl Chunk {
+    /// How many lines it tells of; `None` where it is more than could be counted within it.
+    fn lines(&self) -> Option<u32> {
+        self.spans.iter().try_fold(0_u32, |lines, span| lines.checked_add(span.events))
     }
 }
 
@@ -282,6 +305,38 @@ mod tests {
                 }
                 prop_assert_eq!(reader.find(*position, id(&head(), 9, 1)).unwrap(), None);
             }
+        }
+    }
+
+    #[test]
+    fn chunks_that_do_not_follow_each_other_are_damage() {
+        let span = Span { run: 0, time_offset_ms: 0, first: 0, events: u32::MAX };
+        let chunk = |first_line, spans: &[Span]| Chunk {
+            first_line,
+            spans: spans.to_vec(),
+            ..Chunk::default()
+        };
+        let few = Span { events: 2, ..span };
+        for (chunks, sound) in [
+            (vec![chunk(0, &[few]), chunk(2, &[few])], true),
+            (vec![chunk(1, &[few])], false),
+            (vec![chunk(0, &[few]), chunk(3, &[few])], false),
+            (vec![chunk(u64::MAX, &[few])], false),
+            (vec![chunk(0, &[span, span])], false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = File::create(dir.path().join(INDEX_FILE)).unwrap();
+            let mut frames = FrameWriter::begin(file, KIND).unwrap();
+            for chunk in &chunks {
+                frames.write(chunk).unwrap();
+            }
+            let head = crate::manifest::tests::head();
+            let position = IndexPosition(crate::frame::FramePosition { offset: 8, number: 0 });
+            let mut reader = IndexReader::open(dir.path(), &head).unwrap();
+            let read = reader.lines(position, |_| true);
+            assert_eq!(read.is_ok(), sound, "{read:?} of {chunks:?}");
+            let missing = EventId::new(UnixMillis::new(0), RunId::from_bits(0), Seq::new(0));
+            assert_eq!(reader.find(position, missing).is_ok(), sound, "{chunks:?}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! that never change. Directories that move on while they are read are followed, so that nothing
 //! is told twice or not at all because of a move. What cannot be read is told and passed over.
 
+mod buckets;
 mod census;
 mod event_list;
 mod event_scan;
@@ -33,10 +34,12 @@ mod window;
 
 use std::path::{Path, PathBuf};
 
-use model::{EventId, EventName, UnixMillis};
+use model::{Bucket, EventId, EventName, UnixMillis};
 
 use crate::error::{Error, Result};
 use crate::layout::DataDir;
+
+pub(crate) use part::{Shelf, follow};
 
 pub use minute_list::{MinuteRow, MinuteState};
 pub use parked::{ParkedObjects, ParkedRow};
@@ -142,6 +145,12 @@ impl Inspector {
         mut each: impl FnMut(ReceiptRow) -> bool,
     ) -> Result<Vec<String>> {
         receipt_list::receipts(&self.data, query, &mut each)
+    }
+
+    /// The buckets that stand in the log, and in the receipts of minutes that began at `since` or
+    /// later, by name.
+    pub fn buckets(&self, since: UnixMillis) -> Result<Found<Bucket>> {
+        buckets::buckets(&self.data, since)
     }
 
     /// Reads back everything on disk of the minutes that hold `time`, or of all, and tells

@@ -3,9 +3,10 @@
 //! ```text
 //! format                         the version of all of this
 //! open/<minute>.<run>/           a sled database, its `lock`, and `closed` once it is complete
+//!                                (with `opening` in it: still being made, holds no event)
 //! open/.new.<minute>.<run>/      the same, before its lock is taken: never holds an event
 //! sealing/<minute>.<part>/       a seal that is being written: worth nothing after a crash
-//! sealed/<minute>.<part>/        manifest, segments, index, deliveries
+//! sealed/<minute>.<part>/        manifest, segments, index, identities, deliveries
 //! parked/<minute>.<part>/        the same, where all that is left waits for a person
 //! receipts/<minute>.<part>/      the same without segments: every object is in S3
 //! quarantine/<name>/             what cannot be read back whole
@@ -14,25 +15,34 @@
 //! State is where a directory lies; a move is a rename, synced.
 
 use std::fmt;
-use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use model::{Minute, RunId};
 
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::making::is_opening;
+use crate::place::{make_dir, tighten};
+use crate::regular::{is_there, open_file};
 
 /// The version of everything on disk.
 pub const FORMAT_VERSION: u32 = 1;
 
-const FORMAT_FILE: &str = "format";
-const NEW: &str = ".new.";
+/// No format is longer: what is, is none.
+const MAX_FORMAT_BYTES: u64 = 64;
+
+pub(crate) const FORMAT_FILE: &str = "format";
+pub(crate) const NEW: &str = ".new.";
 
 /// Names within a run's directory.
 pub(crate) const LOCK_FILE: &str = "lock";
 pub(crate) const CLOSED_FILE: &str = "closed";
+
+/// There while a run is being made. It goes, durably, before the first event comes: a run that has it
+/// never held one, whatever a crash has left of its database.
+pub(crate) const OPENING_FILE: &str = "opening";
 
 /// The gzip bytes of all objects of a part, one after the other.
 pub const SEGMENTS_FILE: &str = "segments";
@@ -40,6 +50,7 @@ pub const SEGMENTS_FILE: &str = "segments";
 /// Names within a part's directory.
 pub(crate) const MANIFEST_FILE: &str = "manifest";
 pub(crate) const INDEX_FILE: &str = "index";
+pub(crate) const IDENTITIES_FILE: &str = "identities";
 pub(crate) const DELIVERIES_FILE: &str = "deliveries";
 
 /// The name of a run's log of one minute.
@@ -126,18 +137,22 @@ impl DataDir {
         Self { root: root.into() }
     }
 
-    /// Opens a data directory for a service: makes what is missing, mode 0700, and refuses a
-    /// format that it does not know.
+    /// Opens a data directory for a service: makes what is missing, mode 0700, takes everybody
+    /// else's permissions away from what is there, and refuses what [`DataDir::examine`] does.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let this = Self::at(root);
+        this.examine()?;
         make_dir(&this.root)?;
+        if this.is_ours()? {
+            tighten(&this.root)?;
+        }
         for dir in [this.open_dir(), this.sealing_dir(), this.quarantine_dir()]
             .into_iter()
             .chain(Stage::ALL.map(|stage| this.stage_dir(stage)))
         {
             make_dir(&dir)?;
+            tighten(&dir)?;
         }
-        this.check_format()?;
         let format = this.root.join(FORMAT_FILE);
         if !format.exists() {
             durable::write_whole(&format, format!("minutelog {FORMAT_VERSION}\n").as_bytes())?;
@@ -149,11 +164,14 @@ impl DataDir {
     /// Refuses a data directory of another format. One without a format is new, or not there.
     pub fn check_format(&self) -> Result<()> {
         let path = self.root.join(FORMAT_FILE);
-        let found = match fs::read_to_string(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::io(&path)(error)),
+        let file = match open_file(&path) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
         };
+        let mut found = Vec::new();
+        file.take(MAX_FORMAT_BYTES).read_to_end(&mut found).map_err(Error::io(&path))?;
+        let found = String::from_utf8_lossy(&found);
         if found == format!("minutelog {FORMAT_VERSION}\n") {
             Ok(())
         } else {
@@ -224,15 +242,10 @@ impl DataDir {
         durable::remove_dir(&aside)
     }
 
-    /// The runs that are on disk, oldest minute first.
+    /// The runs that are on disk, oldest minute first. One that is still being made is none yet.
     pub fn runs(&self) -> Result<Vec<RunName>> {
-        list(&self.open_dir(), RunName::parse)
-    }
-
-    /// Runs that never got their lock: what a crash in opening left behind. They hold no event.
-    pub fn unborn_runs(&self) -> Result<Vec<PathBuf>> {
         let dir = self.open_dir();
-        list(&dir, |name| name.starts_with(NEW).then(|| dir.join(name)))
+        list(&dir, |name| RunName::parse(name).filter(|_| !is_opening(&dir.join(name))))
     }
 
     /// The parts of a stage, oldest first.
@@ -250,32 +263,19 @@ impl DataDir {
 
     /// Where a part is now, if anywhere.
     pub fn find_part(&self, name: PartName) -> Option<Stage> {
-        Stage::ALL.into_iter().find(|stage| self.part_dir(*stage, name).exists())
+        Stage::ALL.into_iter().find(|stage| is_there(&self.part_dir(*stage, name)))
     }
 
     /// Whether a minute has been sealed, or is about to be: it must not be opened any more.
     pub fn is_sealed(&self, minute: Minute) -> bool {
         let first = PartName { minute, part: 0 };
-        self.sealing_part_dir(first).exists()
-            || self.quarantine_dir().join(first.to_string()).exists()
+        is_there(&self.sealing_part_dir(first))
+            || is_there(&self.quarantine_dir().join(first.to_string()))
             || self.find_part(first).is_some()
     }
 }
 
-/// Makes a directory and what is missing above it; each new name is durable.
-fn make_dir(dir: &Path) -> Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let missing: Vec<&Path> = dir.ancestors().take_while(|above| !above.exists()).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::io(dir))?;
-    for new in missing.into_iter().filter(|new| !new.as_os_str().is_empty()) {
-        durable::sync_parent(new)?;
-    }
-    Ok(())
-}
-
-fn list<T: Ord>(dir: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+pub(crate) fn list<T: Ord>(dir: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -15,8 +15,12 @@
 //!   changed, cut, swapped or missing is reported as damage, and what is not is read all the same.
 //! - **W7** No record, and no leaf of sled's tree, is large enough to leave the log for a file that
 //!   sled does not sync: `blobs/` stays empty.
+//! - **W8** What says whose events a commit holds is written before the events, so that none of them
+//!   is in the log without it.
 
+mod admit;
 mod batch;
+mod beside;
 mod closing;
 mod codec;
 mod control;
@@ -25,35 +29,50 @@ mod deliveries;
 pub mod durable;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod hold;
+mod identities;
+mod identity;
 mod index;
 pub mod inspect;
 mod layout;
 mod live;
 mod lock;
 mod log;
+mod making;
 mod manifest;
 mod merge;
+mod place;
 mod reader;
 mod record;
+mod regular;
 mod run;
 mod usage;
 mod writer;
 
-pub use batch::{Appended, Batch};
+pub use batch::{Appended, Batch, Origin};
 pub use closing::Closed;
 pub use control::{ControlServer, Handler, LOOK_PATIENCE, call};
 pub use deliveries::{DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, read_deliveries};
 pub use error::{Error, Result};
+pub use hold::is_held;
+pub use identities::{HeldEvents, IdentitiesReader, IdentitiesWriter, held_near, is_near};
+pub use identity::{IdentifiedPlace, Identity, MAX_IDENTIFIED_PLACES};
 pub use index::{IndexReader, IndexWriter, IndexedLine};
 pub use inspect::{Delivery, DeliveryState, Dest, EventQuery, EventRow, Found, Inspector};
 pub use layout::{DataDir, FORMAT_VERSION, PartName, RunName, SEGMENTS_FILE, Stage};
-pub use live::{LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_summaries};
+pub use live::{
+    LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_ingests, live_summaries,
+};
 pub use lock::Lock;
 pub use log::{AppendError, Appender, Commit, Log, LogObserver, LogOptions, LogState};
 pub use manifest::{
-    IndexPosition, ManifestEnd, ManifestHead, ManifestReader, ManifestWriter, SealedObject,
-    SealedRun,
+    IndexPosition, ManifestEnd, ManifestHead, ManifestReader, ManifestWriter, SealedIdentities,
+    SealedObject, SealedRun,
 };
 pub use merge::{MinuteReader, RunDamage};
-pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader, is_held};
-pub use usage::bytes_on_disk;
+pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader};
+pub use regular::{is_there, open_file};
+pub use usage::{Room, bytes_on_disk};

@@ -1,10 +1,11 @@
 //! What a running ingest tells `admin` of the minute that it writes, and how it is told to drain.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, Destination, EventId, EventName};
+use model::{Bucket, Clock, Destination, EventId, EventName};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{self, ControlServer};
@@ -23,9 +24,10 @@ const WORK_PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-enum Request {
+pub(crate) enum Request {
     Summary,
     Run,
+    Buckets,
     Events { payload: bool, filter: LiveFilter },
     Drain,
 }
@@ -70,7 +72,7 @@ pub struct LiveEvent {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+pub(crate) enum Line {
     Event(LiveEvent),
     Error(String),
     /// The answer was not cut.
@@ -101,6 +103,10 @@ impl LiveLog {
             }
             Request::Run => {
                 write_line(out, &self.shared.current().map(|run| run.name().to_string()))
+            }
+            Request::Buckets => {
+                let buckets = self.shared.current().map(|run| buckets(&RunReader::live(run)));
+                write_line(out, &buckets.unwrap_or_default())
             }
             Request::Events { payload, filter } => self.events(payload, &filter, out),
             Request::Drain => {
@@ -161,6 +167,11 @@ fn summary(data: &DataDir, run: &OpenRun) -> LiveSummary {
     LiveSummary { run: run.name().to_string(), destinations, events, bytes }
 }
 
+/// The buckets of a run, as far as they can be read.
+pub(crate) fn buckets(reader: &RunReader) -> BTreeSet<Bucket> {
+    reader.destinations().flatten().map(|(_, destination)| destination.bucket().clone()).collect()
+}
+
 fn write_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
@@ -174,7 +185,7 @@ fn call_each(
     let mut answered = 0;
     let patience = match request {
         Request::Summary | Request::Run => control::LOOK_PATIENCE,
-        Request::Events { .. } | Request::Drain => WORK_PATIENCE,
+        Request::Buckets | Request::Events { .. } | Request::Drain => WORK_PATIENCE,
     };
     for socket in control::sockets(data, SOCKET) {
         let Some(mut answer) = control::call(data, &socket, request, patience)? else { continue };
@@ -218,6 +229,23 @@ pub(crate) fn live_runs(data: &DataDir) -> Result<Vec<RunName>> {
         Ok(())
     })?;
     Ok(runs)
+}
+
+/// How many ingest processes run on this data directory. One that does not answer is an error.
+pub fn live_ingests(data: &DataDir) -> Result<usize> {
+    call_each(data, &Request::Run, |_, _| Ok(()))
+}
+
+/// The buckets of the open minutes.
+pub(crate) fn live_buckets(data: &DataDir) -> Result<BTreeSet<Bucket>> {
+    // One that is stopped or hung is told from one that has much to read.
+    live_runs(data)?;
+    let mut buckets = BTreeSet::new();
+    call_each(data, &Request::Buckets, |socket, line| {
+        buckets.extend(parse::<Vec<Bucket>>(data, socket, line)?);
+        Ok(())
+    })?;
+    Ok(buckets)
 }
 
 /// Calls `each` with the events of the open minutes, each process's by destination in their order.

@@ -1,9 +1,12 @@
 //! Who may touch what: advisory locks on files, which the kernel lifts when a process dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::durable::FILE_MODE;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -14,24 +17,21 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock for this process alone, or says [`Error::Busy`]. Makes the file if need be.
     pub fn exclusive(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(Error::io(path))?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(FILE_MODE);
+        let file = regular::open(path, &mut options)?;
         Self::held(path, file.try_lock(), file)
     }
 
     /// Takes the lock of a file that exists for this process alone, or says [`Error::Busy`].
     pub fn existing(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+        let file = regular::open(path, OpenOptions::new().write(true))?;
         Self::held(path, file.try_lock(), file)
     }
 
     /// Takes the lock of a file that exists beside other readers, or says [`Error::Busy`].
     pub fn shared(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = regular::open_file(path)?;
         Self::held(path, file.try_lock_shared(), file)
     }
 

@@ -67,6 +67,14 @@ pub enum AppendError {
         /// How long until the next minute.
         retry_after: Duration,
     },
+    /// The minute would have more events with an identity than it may have.
+    #[error("the minute would have more than {limit} events with an identity")]
+    TooManyIdentities {
+        /// The limit.
+        limit: u32,
+        /// How long until the next minute.
+        retry_after: Duration,
+    },
     /// The log is being drained or closed.
     #[error("the log is being drained")]
     Draining,

@@ -3,6 +3,7 @@
 //! ```text
 //! head     the part, when it was sealed, the runs it was made from
 //! object   destination, key, where its bytes lie in `segments`, counts, digests, checksums …
+//! repeats  where events came with an identity: how many were left out, as repeats
 //! end      how many objects and events there were; what was damaged
 //! ```
 //! It is written once and never changed; a manifest without an end is damaged. Objects are read
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 use model::{Destination, Digest, EventId, ObjectKey, RunId, Seq, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::frame::{FileKind, FramePosition, FrameReader, FrameWriter};
 use crate::layout::{MANIFEST_FILE, PartName};
 
-const KIND: FileKind = FileKind(*b"MLmani01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLmani01");
 
 /// What a seal was made from, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,15 @@ pub struct SealedRun {
     pub damage: Option<String>,
 }
 
+/// What a seal found of events that came with an identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedIdentities {
+    /// How many entries the file `identities` has; 0 where it is not there.
+    pub entries: u64,
+    /// How many events of each run were left out as repeats, in the order of the head.
+    pub repeats: Vec<u64>,
+}
+
 /// What stands at the end of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestEnd {
@@ -87,6 +98,9 @@ pub struct ManifestEnd {
     pub segments_bytes: u64,
     /// What became of each run, in the order of the head.
     pub runs: Vec<SealedRun>,
+    /// What there was of identities; a frame of its own before the end, where there was any.
+    #[serde(skip)]
+    pub identities: Option<SealedIdentities>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,6 +108,7 @@ enum Frame {
     Head { minute: String, part: u32, sealed_at_ms: u64, runs: Vec<u64> },
     Object(Box<ObjectFrame>),
     End(ManifestEnd),
+    Identities(SealedIdentities),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -173,7 +188,8 @@ impl ManifestWriter {
     pub fn create(dir: &Path, head: &ManifestHead) -> Result<Self> {
         let path = dir.join(MANIFEST_FILE);
         let begin = || {
-            let mut frames = FrameWriter::begin(BufWriter::new(File::create_new(&path)?), KIND)?;
+            let mut frames =
+                FrameWriter::begin(BufWriter::new(durable::create_file(&path)?), KIND)?;
             frames.write(&Frame::Head {
                 minute: head.name.minute.to_name(),
                 part: head.name.part,
@@ -194,11 +210,20 @@ impl ManifestWriter {
         self.frames.write(&frame).map_err(Error::io(&self.path))
     }
 
-    /// Ends the manifest and syncs it.
-    pub fn finish(mut self, segments_bytes: u64, runs: Vec<SealedRun>) -> Result<ManifestEnd> {
+    /// Ends the manifest and syncs it. `identities` are for a part that has any, or has left out
+    /// a repeat.
+    pub fn finish(
+        mut self,
+        segments_bytes: u64,
+        runs: Vec<SealedRun>,
+        identities: Option<SealedIdentities>,
+    ) -> Result<ManifestEnd> {
         let (objects, events) = (self.objects, self.events);
-        let end = ManifestEnd { objects, events, segments_bytes, runs };
+        let end = ManifestEnd { objects, events, segments_bytes, runs, identities };
         let mut finish = || {
+            if let Some(identities) = &end.identities {
+                self.frames.write(&Frame::Identities(identities.clone()))?;
+            }
             self.frames.write(&Frame::End(end.clone()))?;
             let buffer = self.frames.inner_mut();
             buffer.flush()?;
@@ -217,6 +242,7 @@ pub struct ManifestReader {
     head: ManifestHead,
     objects: u32,
     events: u64,
+    identities: Option<SealedIdentities>,
     end: Option<ManifestEnd>,
 }
 
@@ -234,7 +260,11 @@ impl ManifestReader {
             },
             _ => return Err(Error::damaged(&path, "has no head")),
         };
-        Ok(Self { path, frames, head, objects: 0, events: 0, end: None })
+        let of_dir = dir.file_name().and_then(|name| PartName::parse(name.to_str()?));
+        if of_dir.is_some_and(|name| name != head.name) {
+            return Err(Error::damaged(&path, format!("is that of {}", head.name)));
+        }
+        Ok(Self { path, frames, head, objects: 0, events: 0, identities: None, end: None })
     }
 
     /// What the seal was made from.
@@ -252,15 +282,25 @@ impl ManifestReader {
                 let object = SealedObject::from(*frame);
                 let number = self.objects;
                 self.objects += 1;
-                self.events += object.events;
+                // A sum that does not fit is none that an end could tell.
+                self.events = self.events.saturating_add(object.events);
                 Ok(Some((number, object)))
             }
+            Some(Frame::Identities(identities)) if self.identities.is_none() => {
+                self.identities = Some(identities);
+                self.next_object()
+            }
             Some(Frame::End(end)) if (end.objects, end.events) == (self.objects, self.events) => {
-                self.end = Some(end);
+                self.end = Some(ManifestEnd { identities: self.identities.take(), ..end });
                 Ok(None)
             }
             _ => Err(Error::damaged(&self.path, "has no end, or not the one of its objects")),
         }
+    }
+
+    /// Whether nothing follows what was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.frames.is_at_end()
     }
 
     /// Reads on to the end.
@@ -271,84 +311,4 @@ impl ManifestReader {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use model::{Interval, Minute};
-
-    pub(crate) fn head() -> ManifestHead {
-        let minute = Minute::containing(UnixMillis::new(1_795_342_517_999), Interval::default());
-        ManifestHead {
-            name: PartName { minute, part: 0 },
-            sealed_at: UnixMillis::from_seconds(1_795_342_561),
-            runs: vec![RunId::from_bits(0xab)],
-        }
-    }
-
-    pub(crate) fn object(prefix: &str) -> SealedObject {
-        let destination = Destination::parse("bucket", prefix).unwrap();
-        let lines_digest = Digest::of(b"{}\n");
-        let identifier = model::Identifier::derive(&destination, &lines_digest, &[7; 32]);
-        let id =
-            EventId::new(UnixMillis::new(1_795_342_517_999), RunId::from_bits(0xab), Seq::new(3));
-        SealedObject {
-            key: ObjectKey::new(destination.prefix(), head().sealed_at, &identifier),
-            destination,
-            offset: 10,
-            length: 23,
-            crc32: 0xdead_beef,
-            block_crc32: vec![0xdead_beef],
-            events: 1,
-            lines_bytes: 3,
-            lines_digest,
-            first: id,
-            last: id,
-            index: IndexPosition(FramePosition { offset: 8, number: 0 }),
-        }
-    }
-
-    fn written(objects: &[SealedObject]) -> (tempfile::TempDir, ManifestEnd) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut writer = ManifestWriter::create(dir.path(), &head()).unwrap();
-        for object in objects {
-            writer.write(object).unwrap();
-        }
-        let run = SealedRun { events: 2, missing: 0, damage: None };
-        let end = writer.finish(33, vec![run]).unwrap();
-        (dir, end)
-    }
-
-    #[test]
-    fn reads_as_it_was_written() {
-        let objects = [object("a"), object("b")];
-        let (dir, end) = written(&objects);
-        let mut reader = ManifestReader::open(dir.path()).unwrap();
-        assert_eq!(*reader.head(), head());
-        for (number, object) in (0..).zip(&objects) {
-            assert_eq!(reader.next_object().unwrap(), Some((number, object.clone())));
-        }
-        assert_eq!(reader.next_object().unwrap(), None);
-        assert_eq!(reader.end().unwrap(), end);
-        assert_eq!((end.objects, end.events), (2, 2));
-    }
-
-    #[test]
-    fn golden_manifest_01() {
-        let (dir, _) = written(&[object("a")]);
-        let bytes = std::fs::read(dir.path().join(MANIFEST_FILE)).unwrap();
-        assert_eq!(Digest::of(&bytes).to_string(), GOLDEN);
-    }
-
-    const GOLDEN: &str = "bd0c57feb53bfa1c4d4ae84d81a1a03c44f4196e3b0ffc51c85d4c61f3e7e4b8";
-
-    #[test]
-    fn a_manifest_without_its_end_is_damaged() {
-        let (dir, _) = written(&[object("a")]);
-        let path = dir.path().join(MANIFEST_FILE);
-        let bytes = std::fs::read(&path).unwrap();
-        for length in 0..bytes.len() {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            let end = ManifestReader::open(dir.path()).and_then(ManifestReader::end);
-            assert!(matches!(end, Err(Error::Damaged { .. })), "{length}");
-        }
-    }
-}
+pub(crate) mod tests;

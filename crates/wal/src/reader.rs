@@ -1,9 +1,7 @@
 //! Reading a run's log of one minute back: by destination, then by position.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use std::{fs, io, thread};
 
 use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
@@ -11,13 +9,11 @@ use crate::closing::Closed;
 use crate::codec;
 use crate::database::{Database, Held, Scan};
 use crate::error::{Error, Result};
-use crate::layout::{DataDir, LOCK_FILE, RunName};
-use crate::lock::Lock;
+use crate::hold::{copy_database, lock_of, wait_for_shared_lock};
+use crate::identity::{self, IDENTITIES_PREFIX, IdentifiedPlace};
+use crate::layout::{CLOSED_FILE, DataDir, LOCK_FILE, RunName};
 use crate::record::{self, DestKey, Key, RecordHead};
-use crate::run::{DB_FILE, OpenRun};
-
-/// How long a reader waits for the flusher to let go of a run that it wants to copy.
-const COPY_PATIENCE: Duration = Duration::from_secs(5);
+use crate::run::OpenRun;
 
 /// What can't be read back of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +30,8 @@ pub struct RunReader {
     database: Arc<Database>,
     name: RunName,
     closed: Option<Closed>,
+    /// What is damaged beside its records.
+    damage: Option<String>,
 }
 
 impl RunReader {
@@ -41,10 +39,8 @@ impl RunReader {
     /// dropped. A run whose writer lives is [`Error::Busy`].
     pub fn open(data: &DataDir, name: RunName) -> Result<Self> {
         let dir = data.run_dir(name);
-        let lock = Lock::existing(&dir.join(LOCK_FILE))?;
-        let closed = Closed::read(&dir)?;
-        let database = Arc::new(Database::open(dir, Held::Run { _lock: lock })?);
-        Ok(Self { database, name, closed })
+        let lock = lock_of(&dir)?;
+        Self::of(name, &dir.clone(), dir, Held::Run { _lock: lock })
     }
 
     /// Opens a copy of a run for `admin`: opening a database writes to it, and this one may be
@@ -52,18 +48,37 @@ impl RunReader {
     pub fn open_copy(data: &DataDir, name: RunName) -> Result<Self> {
         let dir = data.run_dir(name);
         let lock = wait_for_shared_lock(&dir.join(LOCK_FILE))?;
-        let closed = Closed::read(&dir)?;
         let copy = copy_database(&dir)?;
         drop(lock);
-        let of = copy.path().to_owned();
-        let database = Arc::new(Database::open(of, Held::Copy { _dir: copy })?);
-        Ok(Self { database, name, closed })
+        Self::of(name, &dir, copy.path().to_owned(), Held::Copy { _dir: copy })
+    }
+
+    /// A closing record that cannot be read is as good as none: what there is is read all the same.
+    fn of(name: RunName, run_dir: &Path, database_dir: PathBuf, held: Held) -> Result<Self> {
+        let (closed, damage) = match Closed::read(run_dir) {
+            Err(Error::Damaged { what, .. }) => (None, Some(format!("{CLOSED_FILE}: {what}"))),
+            closed => (closed?, None),
+        };
+        let database = Arc::new(Database::open(database_dir, held)?);
+        let damage = damage.or(database.damage().map(str::to_owned));
+        Ok(Self { database, name, closed, damage })
     }
 
     /// Reads a run that this process writes: what is in it so far.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
         let name = run.name();
-        Self { database: Arc::new(Database::live(run)), name, closed: None }
+        Self { database: Arc::new(Database::live(run)), name, closed: None, damage: None }
+    }
+
+    /// What the operating system refused while the run was read, if it did: damage that was met then
+    /// may be none, and what was read is to be read again.
+    pub fn refused(&self) -> Option<Error> {
+        self.database.refused()
+    }
+
+    /// What is damaged beside its records, which has cost none of them.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Which run it is.
@@ -74,6 +89,11 @@ impl RunReader {
     /// What the run held when it was closed; `None` where it never was.
     pub fn closed(&self) -> Option<Closed> {
         self.closed
+    }
+
+    /// Whether a crash has ended it. One whose closing record is damaged was closed.
+    fn was_never_closed(&self) -> bool {
+        self.closed.is_none() && self.damage.is_none()
     }
 
     /// The destinations, in the order of their keys, which is the same in every run.
@@ -93,19 +113,52 @@ impl RunReader {
     /// The events of a destination in their order, record by record.
     pub fn records(&self, destination: DestinationId) -> Records {
         let entries = Scan::new(&self.database, &destination.0.events_prefix());
-        Records { entries, run: self.name.run, read: 0, failed: false }
+        let open_end = self.was_never_closed().then(|| Arc::clone(&self.database));
+        Records { entries, of: self.name, read: 0, failed: false, open_end }
     }
 
-    /// Looks through all keys of events: how many records, and the position after the last event.
-    pub fn end(&self) -> Result<u64, Damage> {
-        let mut end = 0;
-        for entry in Scan::new(&self.database, &record::EVENTS_PREFIX) {
+    /// Whose events they are, as far as they came with an identity; in no order.
+    pub fn identified(&self) -> impl Iterator<Item = Result<Vec<IdentifiedPlace>, Damage>> + use<> {
+        Scan::new(&self.database, &IDENTITIES_PREFIX).map(|entry| {
             let (key, value) = entry?;
-            let Some(Key::Events { first, .. }) = Key::parse(&key) else { continue };
-            let events = record::decode_events(&key, &value).map_or(1, |(head, _)| head.events);
-            end = end.max(u64::from(first.get()) + u64::from(events));
+            let places = identity::decode(&key, &value).map_err(|error| Damage {
+                missing: 0,
+                what: format!("which events are repeats is lost: {error}"),
+            })?;
+            Ok(places.collect())
+        })
+    }
+
+    /// Looks through all keys of events: the position after the last event. A large event that a
+    /// run without a closing record ends with, and that is not whole, is none.
+    pub fn end(&self) -> Result<u64, Damage> {
+        end_of(&self.database, self.was_never_closed())
+    }
+}
+
+/// The position after the last event of a run.
+///
+/// Records are written one after the other, and a crash keeps a first part of them. So where a run
+/// was not closed, the last of its events may lack its last slices: its commit was never synced, and
+/// nobody was told that it was there.
+fn end_of(database: &Arc<Database>, is_open: bool) -> Result<u64, Damage> {
+    let (mut end, mut last, mut slices, mut seen) = (0, None, 1, 0);
+    for entry in Scan::new(database, &record::EVENTS_PREFIX) {
+        let (key, value) = entry?;
+        let Some(Key::Events { first, slice, .. }) = Key::parse(&key) else { continue };
+        let head = record::decode_events(&key, &value).ok().map(|(head, _)| head);
+        let events = head.as_ref().map_or(1, |head| head.events);
+        if last.is_none_or(|last| first > last) {
+            (last, seen) = (Some(first), 0);
+            slices = head.map_or(1, |head| head.slices);
         }
-        Ok(end)
+        // They come in their order; what lacks another one than the last is damaged.
+        seen += u16::from(last == Some(first) && slice == seen);
+        end = end.max(u64::from(first.get()) + u64::from(events));
+    }
+    match last {
+        Some(first) if is_open && seen > 0 && seen < slices => Ok(first.get().into()),
+        _ => Ok(end),
     }
 }
 
@@ -189,10 +242,12 @@ impl Record {
 #[derive(Debug)]
 pub struct Records {
     entries: Scan,
-    run: RunId,
+    of: RunName,
     /// How many events of the destination were read or reported missing.
     read: u32,
     failed: bool,
+    /// The run, if it was not closed: its last commit may be there in part.
+    open_end: Option<Arc<Database>>,
 }
 
 impl Iterator for Records {
@@ -209,12 +264,13 @@ impl Iterator for Records {
                 return Some(Err(damage));
             }
         };
-        Some(self.record(&key, value))
+        self.record(&key, value).transpose()
     }
 }
 
 impl Records {
-    fn record(&mut self, key: &sled::IVec, value: sled::IVec) -> Result<Record, Damage> {
+    /// The record that begins here; `None` where it was never written to its end.
+    fn record(&mut self, key: &sled::IVec, value: sled::IVec) -> Result<Option<Record>, Damage> {
         let Some(Key::Events { first, slice, .. }) = Key::parse(key) else {
             return Err(Damage { missing: 0, what: "a key is not one of a record".to_owned() });
         };
@@ -225,6 +281,11 @@ impl Records {
         };
         if slice != 0 {
             return Err(Damage { missing: 0, what: "a slice has lost its beginning".to_owned() });
+        }
+        // W4: no event is written under a time of another minute.
+        if !self.of.minute.contains(head.time()) {
+            let what = "a record is of another minute".to_owned();
+            return Err(Damage { missing: u64::from(head.events), what });
         }
         let gap = head.before.saturating_sub(self.read);
         self.read = head.before.saturating_add(head.events);
@@ -238,22 +299,27 @@ impl Records {
             Frames::Stored(value, start)
         } else {
             let beginning = value.get(start..).unwrap_or_default().to_vec();
-            Frames::Joined(self.join(first, &head, beginning)?)
+            let Some(joined) = self.join(first, &head, beginning)? else { return Ok(None) };
+            Frames::Joined(joined)
         };
-        Ok(Record { run: self.run, time: head.time(), first, events: head.events, frames })
+        let (run, time, events) = (self.of.run, head.time(), head.events);
+        Ok(Some(Record { run, time, first, events, frames }))
     }
 
-    /// Puts the slices of a large event together.
+    /// Puts the slices of a large event together; `None` where the run ends in the middle of it.
     fn join(
         &mut self,
         first: Seq,
         head: &RecordHead,
         mut bytes: Vec<u8>,
-    ) -> Result<Vec<u8>, Damage> {
+    ) -> Result<Option<Vec<u8>>, Damage> {
         let lost = |what: &str| Damage { missing: 1, what: what.to_owned() };
         for expected in 1..head.slices {
             let Some(entry) = self.entries.next() else {
-                return Err(lost("a large event is cut"));
+                return match &self.open_end {
+                    Some(run) if end_of(run, true)? == u64::from(first.get()) => Ok(None),
+                    _ => Err(lost("a large event is cut")),
+                };
             };
             let (key, value) = entry.inspect_err(|_| self.failed = true)?;
             match Key::parse(&key) {
@@ -268,48 +334,6 @@ impl Records {
                 _ => return Err(lost("a slice of a large event does not match its checksum")),
             }
         }
-        Ok(bytes)
-    }
-}
-
-/// Whether a living process may still write to the run in `run_dir`. One that only reads it, so as
-/// to copy it, holds its lock together with others.
-pub fn is_held(run_dir: &Path) -> bool {
-    matches!(Lock::shared(&run_dir.join(LOCK_FILE)), Err(Error::Busy { .. }))
-}
-
-fn wait_for_shared_lock(path: &Path) -> Result<Lock> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match Lock::shared(path) {
-            Err(Error::Busy { .. }) if waited < COPY_PATIENCE => {
-                let pause = Duration::from_millis(20);
-                thread::sleep(pause);
-                waited += pause;
-            }
-            other => return other,
-        }
-    }
-}
-
-fn copy_database(dir: &Path) -> Result<tempfile::TempDir> {
-    let copy = tempfile::Builder::new()
-        .prefix("minutelog-")
-        .tempdir()
-        .map_err(Error::io(&std::env::temp_dir()))?;
-    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
-        let from = entry.map_err(Error::io(dir))?.path();
-        let name = from.file_name().unwrap_or_default();
-        let needed = name == DB_FILE
-            || name == "conf"
-            || name.to_str().is_some_and(|name| name.starts_with("snap."));
-        if needed {
-            fs::copy(&from, copy.path().join(name)).map_err(Error::io(&from))?;
-        }
-    }
-    if copy.path().join(DB_FILE).exists() {
-        Ok(copy)
-    } else {
-        Err(Error::io(&dir.join(DB_FILE))(io::ErrorKind::NotFound.into()))
+        Ok(Some(bytes))
     }
 }

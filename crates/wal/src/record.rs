@@ -3,6 +3,7 @@
 //! ```text
 //! key    'd' | destination key (16)                                   what the key stands for
 //! key    'e' | destination key (16) | first seq (u32 BE) | slice (u16 BE)     events
+//! key    'i' | …                                       whose events they are, see `identity`
 //! value  checksum (8) | head | bytes
 //! ```
 //! Events are in records of whole events of one destination, [`RECORD_BYTES`] at most. An event
@@ -11,6 +12,7 @@
 //! record's key is noticed.
 
 use model::{Destination, Seq, UnixMillis};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CHECKSUM_BYTES, Checksum, DecodeError};
@@ -125,8 +127,13 @@ pub(crate) fn encode_events(key: &[u8], head: &RecordHead, frames: &[&[u8]]) -> 
 
 /// Builds the value of a definition.
 pub(crate) fn encode_definition(key: &[u8], destination: &Destination) -> Vec<u8> {
+    encode_value(key, destination)
+}
+
+/// Builds the value of a record that is one value.
+pub(crate) fn encode_value<T: Serialize>(key: &[u8], of: &T) -> Vec<u8> {
     let mut value = Checksum::default().to_vec();
-    codec::encode_into(destination, &mut value);
+    codec::encode_into(of, &mut value);
     seal(key, value)
 }
 
@@ -162,9 +169,17 @@ pub(crate) fn decode_events<'v>(
     Ok(codec::decode_prefix(checked(key, value)?)?)
 }
 
+/// Reads the value of a record that is one value.
+pub(crate) fn decode_value<T: DeserializeOwned>(
+    key: &[u8],
+    value: &[u8],
+) -> Result<T, RecordError> {
+    Ok(codec::decode(checked(key, value)?)?)
+}
+
 /// Reads a definition, and checks that it belongs to its key.
 pub(crate) fn decode_definition(key: &[u8], value: &[u8]) -> Result<Destination, RecordError> {
-    let destination: Destination = codec::decode(checked(key, value)?)?;
+    let destination: Destination = decode_value(key, value)?;
     if DestKey::of(&destination).definition_key() == key {
         Ok(destination)
     } else {

@@ -1,15 +1,16 @@
 //! One run's log of one minute, while it is written.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::closing::Closed;
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::layout::{DataDir, LOCK_FILE, RunName};
+use crate::layout::{DataDir, OPENING_FILE, RunName};
 use crate::lock::Lock;
+use crate::making::make_directory;
 
 /// A record and a whole leaf of sled's tree (17 records) must stay under a quarter of it.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
@@ -50,13 +51,11 @@ pub(crate) struct OpenRun {
 impl OpenRun {
     /// Makes a new run, empty and durable.
     ///
-    /// W2: the directory gets its name only after its lock is held, so that nobody who finds it
-    /// can take it for abandoned.
+    /// It is a run, for whoever lists them, from the moment that `opening` is gone: what a crash
+    /// leaves before that holds no event, and is no damage.
     pub(crate) fn create(data: &DataDir, name: RunName) -> Result<Self> {
-        let (unborn, dir) = (data.new_run_dir(name), data.run_dir(name));
-        DirBuilder::new().mode(0o700).create(&unborn).map_err(Error::io(&unborn))?;
-        let lock = Lock::exclusive(&unborn.join(LOCK_FILE))?;
-        durable::rename(&unborn, &dir)?;
+        let lock = make_directory(data, name)?;
+        let dir = data.run_dir(name);
         let db = open_database(&dir)?;
         let data_path = dir.join(DB_FILE);
         let data_file = File::open(&data_path).map_err(Error::io(&data_path))?;
@@ -64,9 +63,17 @@ impl OpenRun {
         for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
             durable::sync_file(&entry.map_err(Error::io(&dir))?.path())?;
         }
+        let opening = dir.join(OPENING_FILE);
+        fs::remove_file(&opening).map_err(Error::io(&opening))?;
         durable::sync_dir(&dir)?;
         let (events, destinations) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { db, data_file, name, dir, events, destinations, _lock: lock })
+    }
+
+    /// What its database takes on disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
+        let metadata = self.data_file.metadata().map_err(Error::io(&self.dir))?;
+        Ok(metadata.blocks() * 512)
     }
 
     /// Tells what is durable in it.

@@ -26,6 +26,30 @@ pub fn bytes_on_disk(path: &Path) -> u64 {
     own + entries.flatten().map(|entry| bytes_on_disk(&entry.path())).sum::<u64>()
 }
 
+/// What room a log takes and has, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What the log takes, all states together; receipts are no log.
+    pub log_bytes: u64,
+    /// What is free on its file system.
+    pub free_bytes: u64,
+    /// What must stay free for the largest minute to be sealed: with less, ingest takes no more.
+    pub needed_bytes: u64,
+}
+
+impl Room {
+    /// Looks at a data directory.
+    pub fn measure(data: &DataDir) -> Result<Self> {
+        let usage = Usage::measure(data, u64::MAX)?;
+        let largest = usage.largest_minute.load(Ordering::Relaxed);
+        Ok(Self {
+            log_bytes: usage.log_bytes(),
+            free_bytes: usage.free.load(Ordering::Relaxed),
+            needed_bytes: RESERVE_BYTES.saturating_add(largest),
+        })
+    }
+}
+
 /// What the log takes in bytes, as last looked at, and what was appended since.
 #[derive(Debug)]
 pub(crate) struct Usage {
@@ -82,7 +106,8 @@ impl Usage {
         self.log.load(Ordering::Relaxed).saturating_add(appended)
     }
 
-    /// Notes what was appended since the last look.
+    /// Notes by how much the open run has grown on disk since the last look. The limit is looked at
+    /// before each commit: what is over it is at most what sled adds to one.
     pub(crate) fn add(&self, bytes: u64) {
         self.appended.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -101,7 +126,8 @@ impl Usage {
         }
         let appended = self.appended.load(Ordering::Relaxed);
         let free = self.free.load(Ordering::Relaxed).saturating_sub(appended);
-        let largest = self.largest_minute.load(Ordering::Relaxed);
+        // What was appended since the last look may all be in what is the largest minute by now.
+        let largest = self.largest_minute.load(Ordering::Relaxed).saturating_add(appended);
         let needed = RESERVE_BYTES.saturating_add(largest).saturating_add(bytes.saturating_mul(2));
         (free < needed)
             .then(|| format!("the file system has {free} bytes free and sealing may need {needed}"))
@@ -129,5 +155,22 @@ mod tests {
         fs::write(data.quarantine_dir().join("kept"), vec![1; 1 << 20]).unwrap();
         usage.refresh(&data).unwrap();
         assert!(usage.refusal(1).is_some());
+    }
+
+    /// A writer that fills the disk between two looks leaves what it has written room to be sealed.
+    #[test]
+    fn room_is_left_to_seal_what_was_appended_since_the_last_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path()).unwrap();
+        let usage = Usage::measure(&data, u64::MAX).unwrap();
+        let free = 100 * RESERVE_BYTES;
+        usage.free.store(free, Ordering::Relaxed);
+        let (mut appended, step) = (0, RESERVE_BYTES / 4);
+        while usage.refusal(step).is_none() {
+            usage.add(step);
+            appended += step;
+        }
+        assert!(free - appended >= appended + RESERVE_BYTES, "{appended} of {free}");
+        assert!(appended >= free / 3, "it stops too early: {appended} of {free}");
     }
 }

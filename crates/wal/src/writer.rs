@@ -9,12 +9,14 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Clock, Destination, Minute, RunId, Seq, UnixMillis};
+use model::{Clock, Minute, RunId, Seq, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Appended, Batch, Chunk};
+use crate::admit::{Admitted, Pending, admit};
+use crate::batch::{Appended, Batch, Chunk, Origin};
 use crate::closing::Closed;
 use crate::error::Result;
+use crate::identity;
 use crate::layout::{DataDir, RunName};
 use crate::log::{AppendError, Commit, LogObserver, LogOptions, Shared};
 use crate::record::{self, DestKey, RECORD_BYTES, RecordHead};
@@ -58,30 +60,16 @@ pub(crate) struct Writer {
 
 /// The open minute.
 pub(crate) struct Active {
-    run: Arc<OpenRun>,
+    pub(crate) run: Arc<OpenRun>,
     /// How many events each destination has.
-    destinations: HashMap<DestKey, u32>,
+    pub(crate) destinations: HashMap<DestKey, u32>,
     events: u32,
-    payload_bytes: u64,
+    pub(crate) payload_bytes: u64,
+    disk_bytes: u64,
+    /// How many places have an identity.
+    pub(crate) identified: usize,
     last_time: UnixMillis,
     opened: Instant,
-}
-
-/// The events of one commit for one destination.
-struct Pending {
-    destination: Destination,
-    key: DestKey,
-    events: u32,
-    first: u32,
-    chunks: Vec<Chunk>,
-}
-
-/// A request within a commit, and where its groups are: which pending, and how far into it.
-struct Admitted {
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
-    groups: Vec<(usize, u32)>,
-    order: Vec<u32>,
-    events: u32,
 }
 
 impl Writer {
@@ -146,23 +134,28 @@ impl Writer {
         if admitted.is_empty() {
             return Ok(());
         }
-        let (mut bytes, first_event) = (0, active.events);
+        let first_event = active.events;
+        let mut next = first_event;
         for pending in &mut pending {
-            pending.first = active.events;
+            pending.first = next;
+            next += pending.events;
+        }
+        // W8: whose events they are stands before them.
+        let mut bytes = active.write_identities(&admitted, &pending, time)?;
+        for pending in &pending {
             bytes += active.write(pending, time)?;
         }
         active.run.sync()?;
         active.run.set_counts(u64::from(active.events), active.destinations.len() as u64);
         active.last_time = time;
-        self.shared.usage.add(bytes);
+        let disk_bytes = active.run.disk_bytes()?;
+        self.shared.usage.add(disk_bytes.saturating_sub(active.disk_bytes));
+        active.disk_bytes = disk_bytes;
         let requests = admitted.len() as u64;
         let run = active.run.name().run;
         for request in admitted {
-            let firsts = request.groups.iter().map(|(index, offset)| {
-                pending.get(*index).map_or(0, |pending| pending.first) + offset
-            });
-            let (order, events) = (request.order, request.events);
-            let appended = Appended { time, run, firsts: firsts.collect(), order, events };
+            let origin = Origin::new(time, run, request.firsts(&pending));
+            let appended = Appended { origin, order: request.order, events: request.events };
             // A client that has gone does not make the others' events less acknowledged.
             request.answer.send(Ok(appended)).ok();
         }
@@ -189,6 +182,8 @@ impl Writer {
                 continue;
             }
             let run = Arc::new(run);
+            let disk_bytes = run.disk_bytes()?;
+            self.shared.usage.add(disk_bytes);
             self.shared.set_current(Some(Arc::clone(&run)));
             tracing::debug!(minute = %minute, run = %self.run, "opened a minute");
             return Ok(Active {
@@ -196,6 +191,8 @@ impl Writer {
                 destinations: HashMap::new(),
                 events: 0,
                 payload_bytes: 0,
+                disk_bytes,
+                identified: 0,
                 last_time,
                 opened: Instant::now(),
             });
@@ -255,62 +252,30 @@ impl Writer {
     }
 }
 
-/// Decides which requests go into the commit, answers the others, and joins the events of those
-/// that do by destination.
-fn admit(
-    active: &mut Active,
-    requests: Vec<Request>,
-    shared: &Shared,
-    options: &LogOptions,
-    now: UnixMillis,
-) -> (Vec<Admitted>, Vec<Pending>) {
-    let mut admitted = Vec::with_capacity(requests.len());
-    let mut pending: Vec<Pending> = Vec::new();
-    let mut by_key = HashMap::new();
-    let mut bytes = 0;
-    for Request { batch, answer } in requests {
-        let size = batch.size_bytes() as u64;
-        if let Some(message) = shared.usage.refusal(bytes + size) {
-            answer.send(Err(AppendError::Full { message })).ok();
-            continue;
-        }
-        let known = |key| active.destinations.contains_key(key);
-        let new = batch.groups.iter().filter(|group| !known(&group.key)).count();
-        let limit = options.max_destinations;
-        if active.destinations.len() + new > usize::try_from(limit).unwrap_or(usize::MAX) {
-            let retry_after = active.run.name().minute.end().since(now);
-            answer.send(Err(AppendError::TooManyDestinations { limit, retry_after })).ok();
-            continue;
-        }
-        bytes += size;
-        active.payload_bytes += batch.payload_bytes();
-        let events = batch.events();
-        let (groups, order) = batch.into_parts();
-        let mut places = Vec::with_capacity(groups.len());
-        for group in groups {
-            active.destinations.entry(group.key).or_insert(0);
-            let index = *by_key.entry(group.key).or_insert_with(|| {
-                pending.push(Pending {
-                    destination: group.destination,
-                    key: group.key,
-                    events: 0,
-                    first: 0,
-                    chunks: Vec::new(),
-                });
-                pending.len() - 1
-            });
-            if let Some(pending) = pending.get_mut(index) {
-                places.push((index, pending.events));
-                pending.events += group.events;
-                pending.chunks.extend(group.chunks);
-            }
-        }
-        admitted.push(Admitted { answer, groups: places, order, events });
-    }
-    (admitted, pending)
-}
-
 impl Active {
+    /// Writes whose events the commit is about to hold; returns the bytes of the records.
+    fn write_identities(
+        &mut self,
+        admitted: &[Admitted],
+        pending: &[Pending],
+        time: UnixMillis,
+    ) -> Result<u64> {
+        let mut places = Vec::new();
+        for request in admitted.iter().filter(|request| !request.identified.is_empty()) {
+            let firsts = request.firsts(pending);
+            let first =
+                |group: u32| usize::try_from(group).ok().and_then(|group| firsts.get(group));
+            let each = request.identified.iter();
+            places.extend(each.filter_map(|place| Some((*place, *first(place.group)?))));
+        }
+        let mut bytes = 0;
+        for (key, value) in identity::encode(self.events, time, &places) {
+            bytes += (key.len() + value.len()) as u64;
+            self.run.insert(&key, value)?;
+        }
+        Ok(bytes)
+    }
+
     /// Writes the events of one destination as records; returns their bytes.
     fn write(&mut self, pending: &Pending, time: UnixMillis) -> Result<u64> {
         let mut bytes = 0;

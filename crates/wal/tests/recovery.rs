@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use model::{Clock, Destination, Interval, ManualClock, Minute, UnixMillis};
 use wal::{
-    AppendError, Appender, Batch, DataDir, Error, Log, LogOptions, LogState, RunName, RunReader,
+    AppendError, Appender, Batch, DataDir, Error, IdentifiedPlace, Identity, Log, LogOptions,
+    LogState, RunName, RunReader,
 };
 
 fn clock() -> Arc<ManualClock> {
@@ -81,14 +82,78 @@ async fn a_crash_in_opening_leaves_nothing_that_stops_a_reader() {
     let reader = RunReader::open(&data, run).unwrap();
     assert_eq!(read(&reader), (60, 0));
     drop(reader);
-    // Killed before sled had made its file: there is the lock and nothing else.
-    for entry in fs::read_dir(&run_dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "lock" && path.is_file() {
-            fs::remove_file(path).unwrap();
+    // A database that is not there is damage, unless the run was still being made.
+    fs::remove_file(run_dir.join("db")).unwrap();
+    assert!(matches!(RunReader::open(&data, run), Err(Error::Damaged { .. })));
+    fs::write(run_dir.join("opening"), b"").unwrap();
+    assert_eq!(data.runs().unwrap(), []);
+    data.remove_unborn_runs().unwrap();
+    assert!(!run_dir.exists());
+}
+
+/// A run of events of these sizes, one commit each, of which the last record of the event at
+/// `position` was not written.
+async fn run_without_a_slice(
+    sizes: &[usize],
+    position: u32,
+    is_closed: bool,
+) -> (tempfile::TempDir, DataDir, RunName) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let (log, appender) = start(&data, clock(), 100);
+    for size in sizes {
+        let mut batch = Batch::new();
+        batch.push(&Destination::parse("bucket", "a").unwrap(), None, &vec![b'x'; *size]);
+        appender.append(batch).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let run = data.runs().unwrap()[0];
+    if !is_closed {
+        fs::remove_file(data.run_dir(run).join("closed")).unwrap();
+    }
+    let config = sled::Config::new().path(data.run_dir(run)).segment_size(4 * 1024 * 1024);
+    let db = config.mode(sled::Mode::HighThroughput).open().unwrap();
+    // `e`, destination (16), position (4), slice (2).
+    let keys = db.scan_prefix("e").keys().map(Result::unwrap);
+    let of_event: Vec<_> = keys.filter(|key| key[17..21] == position.to_be_bytes()).collect();
+    db.remove(of_event.last().unwrap()).unwrap();
+    drop(db);
+    (dir, data, run)
+}
+
+#[tokio::test]
+async fn a_large_event_that_was_not_written_to_its_end_was_never_acknowledged() {
+    let read_and_end = async |sizes: &[usize], position, is_closed| {
+        let (_dir, data, run) = run_without_a_slice(sizes, position, is_closed).await;
+        let reader = RunReader::open(&data, run).unwrap();
+        (read(&reader), reader.end().unwrap())
+    };
+    assert_eq!(read_and_end(&[10, 100_000], 1, false).await, ((1, 0), 1));
+    assert_eq!(read_and_end(&[100_000], 0, false).await, ((0, 0), 0));
+    // What was closed was written to its end; so was what something was written after.
+    assert_eq!(read_and_end(&[10, 100_000], 1, true).await, ((1, 1), 2));
+    assert_eq!(read_and_end(&[10, 100_000, 10], 1, false).await, ((2, 1), 3));
+}
+
+#[tokio::test]
+async fn damage_beside_the_records_costs_none_of_them() {
+    for file in ["lock", "closed", "conf"] {
+        for damage in ["", "removed", "replaced by this text", "replaced by a directory"] {
+            let (_dir, data, run) = closed_run().await;
+            let path = data.run_dir(run).join(file);
+            fs::remove_file(&path).unwrap();
+            match damage {
+                "removed" => {}
+                "replaced by a directory" => fs::create_dir(&path).unwrap(),
+                text => fs::write(&path, text).unwrap(),
+            }
+            let reader = RunReader::open(&data, run).unwrap();
+            assert_eq!(read(&reader), (60, 0), "{file} {damage}");
+            // What is empty or gone may be what a crash leaves.
+            let is_noted = file != "lock" && damage != "removed";
+            assert_eq!(reader.damage().is_some(), is_noted, "{file} {damage}");
         }
     }
-    assert_eq!(read(&RunReader::open(&data, run).unwrap()), (0, 0));
 }
 
 #[tokio::test]
@@ -169,4 +234,51 @@ async fn limits_refuse_a_request_whole_and_leave_the_others_alone() {
     assert!(matches!(appender.append(batch(&["a"])).await, Err(AppendError::Draining)));
     let reader = RunReader::open(&data, data.runs().unwrap()[0]).unwrap();
     assert_eq!(read(&reader), (3, 0));
+}
+
+#[tokio::test]
+async fn w8_no_event_is_in_the_log_without_its_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::create(dir.path()).unwrap();
+    let (log, appender) = start(&data, clock(), 100);
+    for number in 0..20 {
+        let mut batch = batch(&["a", "b", "a"]);
+        batch.identify(Identity::new([number; 16]));
+        appender.append(batch).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let run = data.runs().unwrap()[0];
+    let db = data.run_dir(run).join("db");
+    let bytes = fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..60 {
+        for entry in fs::read_dir(data.run_dir(run)).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        // The log as it is when it is cut off here.
+        let mut torn = bytes.clone();
+        torn[used * step / 60..].fill(0);
+        fs::write(&db, torn).unwrap();
+        let Ok(reader) = RunReader::open(&data, run) else { continue };
+        let mut places = Vec::new();
+        for identified in reader.identified() {
+            places.extend(identified.unwrap());
+        }
+        for (id, _) in reader.destinations().flatten() {
+            for record in reader.records(id).flatten() {
+                for event in record.iter() {
+                    let seq = event.unwrap().id.seq().get();
+                    let known = |place: &IdentifiedPlace| {
+                        (place.first.get()..place.first.get() + place.events).contains(&seq)
+                    };
+                    assert!(places.iter().any(known), "event {seq}, cut at {step}/60");
+                    seen.insert(seq);
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 30, "{seen:?}");
 }

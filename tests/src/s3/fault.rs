@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::lock;
+use super::{Seen, lock};
 
 /// What happens to a request in place of, or besides, what it asks for.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// An error of S3: status and code.
+    /// An answer with an error of S3 in it: status and code. With status 200 it is the error inside
+    /// of a success.
     Refuse(u16, &'static str),
+    /// 301 that names this region.
+    Redirect(&'static str),
+    /// 200 with nothing in it: neither headers of S3's nor a body.
+    Empty,
     /// No answer until the rule is ended, and then a dropped connection.
     Hang,
     /// A dropped connection, with nothing done.
@@ -21,6 +26,28 @@ pub enum Fault {
     LoseAnswer,
     /// An answer that takes this long.
     Delay(Duration),
+    /// The same, after it was done: what the client is told is not what happened.
+    Done(Box<Fault>),
+    /// A connection that is dropped once so many bytes of the body have come, or all but one.
+    CutBody(usize),
+    /// It is done, and the connection dropped after so many bytes of the answer.
+    CutAnswer(usize),
+    /// So many bytes a second, both ways, until the rule is ended.
+    Trickle(u32),
+    /// One bit of the body is another when it comes; this chooses which.
+    Flip(u64),
+    /// It is done, and answered with another `ETag`.
+    WrongETag,
+    /// Somebody else's bytes, as many, stand under the key before it is done.
+    Foreign,
+}
+
+impl Fault {
+    /// This, but only after the request was done.
+    #[must_use]
+    pub fn done(self) -> Self {
+        Self::Done(Box::new(self))
+    }
 }
 
 /// Which requests a fault is for: all, unless narrowed down.
@@ -30,7 +57,9 @@ pub struct Rule {
     call: Option<&'static str>,
     bucket: Option<String>,
     prefix: Option<String>,
+    header: Option<(&'static str, String)>,
     left: Option<u32>,
+    every: u32,
 }
 
 /// A rule that is in force.
@@ -40,7 +69,8 @@ pub struct RuleId(u32);
 impl Rule {
     /// A fault for every request.
     pub fn new(fault: Fault) -> Self {
-        Self { fault, call: None, bucket: None, prefix: None, left: None }
+        let (call, bucket, prefix, header, left) = (None, None, None, None, None);
+        Self { fault, call, bucket, prefix, header, left, every: 1 }
     }
 
     /// Only for this operation, by S3's name.
@@ -64,6 +94,20 @@ impl Rule {
         self
     }
 
+    /// Only for requests with this text in this header; the empty text stands in each.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, text: &str) -> Self {
+        self.header = Some((name, text.to_owned()));
+        self
+    }
+
+    /// Only for every so many-th request.
+    #[must_use]
+    pub fn every(mut self, every: u32) -> Self {
+        self.every = every;
+        self
+    }
+
     /// Only so many times.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
@@ -71,19 +115,33 @@ impl Rule {
         self
     }
 
-    fn takes(&self, call: &str, bucket: &str, key: &str) -> bool {
+    fn is_for(&self, seen: &Seen) -> bool {
         self.left != Some(0)
-            && self.call.is_none_or(|wanted| wanted == call)
-            && self.bucket.as_deref().is_none_or(|wanted| wanted == bucket)
-            && self.prefix.as_deref().is_none_or(|wanted| key.starts_with(wanted))
+            && self.call.is_none_or(|wanted| wanted == seen.call)
+            && self.bucket.as_deref().is_none_or(|wanted| wanted == seen.bucket)
+            && self.prefix.as_deref().is_none_or(|wanted| seen.key.starts_with(wanted))
+            && self.header.as_ref().is_none_or(|(name, text)| {
+                seen.header(name).is_some_and(|value| value.contains(text.as_str()))
+            })
     }
 }
 
 #[derive(Debug)]
 struct Entry {
     rule: Rule,
+    /// How many requests it was for, and how many of them it took.
+    met: u32,
     hits: u32,
     in_force: watch::Sender<bool>,
+}
+
+impl Entry {
+    /// Whether this request is the rule's.
+    fn takes(&mut self, seen: &Seen) -> bool {
+        let is_for = self.rule.is_for(seen);
+        self.met += u32::from(is_for);
+        is_for && self.met.is_multiple_of(self.rule.every)
+    }
 }
 
 /// All rules, also those that have ended.
@@ -101,7 +159,7 @@ impl Script {
     pub(super) fn add(&self, rule: Rule) -> RuleId {
         let mut entries = lock(&self.0);
         let id = RuleId(u32::try_from(entries.len()).expect("no test has that many rules"));
-        entries.insert(id, Entry { rule, hits: 0, in_force: watch::Sender::new(true) });
+        entries.insert(id, Entry { rule, met: 0, hits: 0, in_force: watch::Sender::new(true) });
         id
     }
 
@@ -117,9 +175,9 @@ impl Script {
     }
 
     /// The oldest rule that takes the request.
-    pub(super) fn meet(&self, call: &str, bucket: &str, key: &str) -> Option<Arc<Meeting>> {
+    pub(super) fn meet(&self, seen: &Seen) -> Option<Arc<Meeting>> {
         let mut entries = lock(&self.0);
-        let entry = entries.values_mut().find(|entry| entry.rule.takes(call, bucket, key))?;
+        let entry = entries.values_mut().find_map(|entry| entry.takes(seen).then_some(entry))?;
         entry.hits += 1;
         entry.rule.left = entry.rule.left.map(|left| left - 1);
         let (fault, ended) = (entry.rule.fault.clone(), entry.in_force.subscribe());

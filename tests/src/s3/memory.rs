@@ -2,18 +2,20 @@
 //! atomic, a checksum that doesn't fit refuses the bytes, and an upload that is gone is gone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use futures::TryStreamExt as _;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag,
-    GetBucketLocationInput, GetBucketLocationOutput, HeadObjectInput, HeadObjectOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, PutObjectInput,
-    PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, GetBucketLocationInput, GetBucketLocationOutput,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, MultipartUpload, PutObjectInput, PutObjectOutput, Timestamp,
+    UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
+use super::body::{body, check, crc32, etag};
 use super::lock;
 
 /// S3, "Amazon S3 multipart upload limits": every part but the last.
@@ -32,10 +34,30 @@ pub(crate) struct Stored {
     pub(crate) parts: usize,
 }
 
+impl Stored {
+    /// Somebody else's.
+    fn foreign(bucket: &str, key: &str, size: usize) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            content_type: None,
+            metadata: BTreeMap::new(),
+            bytes: Arc::new(vec![b'?'; size]),
+            etag: "foreign".to_owned(),
+            parts: 0,
+        }
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        self.etag == "foreign"
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Upload {
-    blank: Stored,
-    parts: BTreeMap<i32, (String, Vec<u8>)>,
+    pub(super) blank: Stored,
+    pub(super) parts: BTreeMap<i32, (String, Vec<u8>)>,
+    pub(super) begun: Option<Timestamp>,
 }
 
 /// What the store holds.
@@ -43,9 +65,38 @@ pub(super) struct Upload {
 pub(super) struct Contents {
     pub(super) buckets: BTreeMap<String, BTreeMap<String, Stored>>,
     pub(super) uploads: BTreeMap<String, Upload>,
-    /// Keys that were put a second time without a condition.
+    /// Keys that were put a second time without a condition, with other bytes where the store
+    /// knows no conditions.
     pub(super) overwritten: Vec<String>,
-    made: u64,
+    /// What objects are stamped by.
+    pub(super) counter: Arc<AtomicU64>,
+    /// What it said when each was stored, by bucket and key.
+    pub(super) stamps: BTreeMap<(String, String), u64>,
+    /// What the store is made to be like.
+    pub(super) manner: Manner,
+    pub(super) made: u64,
+}
+
+/// What a store can be like.
+#[derive(Debug, Default)]
+pub(super) struct Manner {
+    /// The error that operations, and permissions that are none, are answered with.
+    pub(super) refused: BTreeMap<&'static str, &'static str>,
+    /// The regions of buckets that are not in `us-east-1`.
+    pub(super) regions: BTreeMap<String, String>,
+    /// The date in the answer to `GetBucketLocation`.
+    pub(super) date: Option<String>,
+    /// `If-None-Match` is taken for nothing.
+    pub(super) ignores_conditions: bool,
+    /// S3's checksums are taken for nothing, and none is shown.
+    pub(super) ignores_checksums: bool,
+}
+
+impl Manner {
+    fn allow(&self, what: &str) -> S3Result<()> {
+        let code = self.refused.get(what).and_then(|code| S3ErrorCode::from_bytes(code.as_bytes()));
+        code.map_or(Ok(()), |code| Err(s3s::S3Error::with_message(code, "by script")))
+    }
 }
 
 impl Contents {
@@ -58,14 +109,28 @@ impl Contents {
         upload.ok_or_else(|| s3_error!(NoSuchUpload, "no upload {id}"))
     }
 
+    /// Puts somebody else's bytes where nothing stands.
+    pub(super) fn store_foreign(&mut self, bucket: &str, key: &str, size: usize) {
+        if let Ok(objects) = self.bucket(bucket) {
+            let foreign = || Stored::foreign(bucket, key, size);
+            objects.entry(key.to_owned()).or_insert_with(foreign);
+        }
+    }
+
     fn store(&mut self, object: Stored, only_new: bool) -> S3Result<()> {
         let (bucket, key) = (object.bucket.clone(), object.key.clone());
-        if self.bucket(&bucket)?.contains_key(&key) {
-            if only_new {
+        let no_conditions = self.manner.ignores_conditions;
+        if let Some(there) = self.bucket(&bucket)?.get(&key) {
+            let same_bytes = there.bytes == object.bytes;
+            if only_new && !no_conditions {
                 return Err(s3_error!(PreconditionFailed, "{key} exists"));
             }
-            self.overwritten.push(format!("{bucket}/{key}"));
+            if !(no_conditions && same_bytes) {
+                self.overwritten.push(format!("{bucket}/{key}"));
+            }
         }
+        let stamp = self.counter.load(Ordering::SeqCst);
+        self.stamps.insert((bucket.clone(), key.clone()), stamp);
         self.bucket(&bucket)?.insert(key, object);
         Ok(())
     }
@@ -75,14 +140,25 @@ impl Contents {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory(pub(super) Arc<Mutex<Contents>>);
 
+impl Memory {
+    /// Takes no notice of a checksum where the store knows none.
+    fn forget(&self, checksum: &mut Option<String>) {
+        if lock(&self.0).manner.ignores_checksums {
+            *checksum = None;
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl S3 for Memory {
     async fn put_object(
         &self,
         request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
-        let input = request.input;
-        let bytes = checked(input.body, input.checksum_crc32.as_deref()).await?;
+        let mut input = request.input;
+        self.forget(&mut input.checksum_crc32);
+        let bytes = body(input.body).await?;
+        check(&bytes, input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
         let etag = etag(&bytes);
         let object = Stored {
             bucket: input.bucket,
@@ -110,11 +186,17 @@ impl S3 for Memory {
         let mut contents = lock(&self.0);
         let object = contents.bucket(&bucket)?.get(&key);
         let object = object.ok_or_else(|| s3_error!(NoSuchKey, "no object {key}"))?;
+        let mut checksum_crc32 = Some(crc32(&object.bytes));
+        let (size, e_tag) = (object.bytes.len(), Some(ETag::Strong(object.etag.clone())));
+        let metadata = Some(object.metadata.clone().into_iter().collect());
+        if contents.manner.ignores_checksums {
+            checksum_crc32 = None;
+        }
         Ok(S3Response::new(HeadObjectOutput {
-            content_length: i64::try_from(object.bytes.len()).ok(),
-            checksum_crc32: Some(crc32(&object.bytes)),
-            e_tag: Some(ETag::Strong(object.etag.clone())),
-            metadata: Some(object.metadata.clone().into_iter().collect()),
+            content_length: i64::try_from(size).ok(),
+            checksum_crc32,
+            e_tag,
+            metadata,
             ..HeadObjectOutput::default()
         }))
     }
@@ -123,8 +205,45 @@ impl S3 for Memory {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        lock(&self.0).bucket(&request.input.bucket)?;
-        Ok(S3Response::new(GetBucketLocationOutput::default()))
+        let bucket = request.input.bucket;
+        let mut contents = lock(&self.0);
+        contents.bucket(&bucket)?;
+        contents.manner.allow("GetBucketLocation")?;
+        let region = contents.manner.regions.get(&bucket).cloned();
+        let output = GetBucketLocationOutput { location_constraint: region.map(Into::into) };
+        let date = contents.manner.date.as_ref().and_then(|date| date.parse().ok());
+        let headers = date.map(|date| (http::header::DATE, date));
+        Ok(S3Response::with_headers(output, headers.into_iter().collect()))
+    }
+
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let GetObjectInput { bucket, key, .. } = request.input;
+        let mut contents = lock(&self.0);
+        contents.manner.allow("GetObject")?;
+        let object = contents.bucket(&bucket)?.get(&key);
+        let object = object.ok_or_else(|| s3_error!(NoSuchKey, "no object {key}"))?;
+        Ok(S3Response::new(GetObjectOutput {
+            body: Some(s3s::Body::from(object.bytes.to_vec()).into()),
+            content_length: i64::try_from(object.bytes.len()).ok(),
+            content_type: object.content_type.clone(),
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            metadata: Some(object.metadata.clone().into_iter().collect()),
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let DeleteObjectInput { bucket, key, .. } = request.input;
+        let mut contents = lock(&self.0);
+        contents.manner.allow("DeleteObject")?;
+        contents.bucket(&bucket)?.remove(&key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn create_multipart_upload(
@@ -134,6 +253,12 @@ impl S3 for Memory {
         let input = request.input;
         let mut contents = lock(&self.0);
         contents.bucket(&input.bucket)?;
+        if input.acl.is_some() {
+            contents.manner.allow("PutObjectAcl")?;
+        }
+        if input.tagging.is_some() {
+            contents.manner.allow("PutObjectTagging")?;
+        }
         contents.made += 1;
         let id = format!("upload-{}", contents.made);
         let blank = Stored {
@@ -145,7 +270,7 @@ impl S3 for Memory {
             etag: String::new(),
             parts: 0,
         };
-        contents.uploads.insert(id.clone(), Upload { blank, parts: BTreeMap::new() });
+        contents.uploads.insert(id.clone(), Upload { blank, parts: BTreeMap::new(), begun: None });
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -158,8 +283,10 @@ impl S3 for Memory {
         &self,
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
-        let input = request.input;
-        let bytes = checked(input.body, input.checksum_crc32.as_deref()).await?;
+        let mut input = request.input;
+        self.forget(&mut input.checksum_crc32);
+        let bytes = body(input.body).await?;
+        check(&bytes, input.checksum_crc32.as_deref(), input.content_md5.as_deref())?;
         let etag = etag(&bytes);
         let mut contents = lock(&self.0);
         let upload = contents.upload(&input.upload_id, &input.key)?;
@@ -175,7 +302,8 @@ impl S3 for Memory {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let input = request.input;
+        let mut input = request.input;
+        self.forget(&mut input.checksum_crc32);
         let mut contents = lock(&self.0);
         let upload = contents.upload(&input.upload_id, &input.key)?;
         let named = input.multipart_upload.and_then(|parts| parts.parts).unwrap_or_default();
@@ -244,6 +372,7 @@ impl S3 for Memory {
         let uploads = uploads.map(|(id, upload)| MultipartUpload {
             key: Some(upload.blank.key.clone()),
             upload_id: Some(id.clone()),
+            initiated: upload.begun.clone(),
             ..MultipartUpload::default()
         });
         let uploads = Some(uploads.collect());
@@ -253,33 +382,4 @@ impl S3 for Memory {
             ..ListMultipartUploadsOutput::default()
         }))
     }
-}
-
-/// The bytes of a body, if its checksum is the one that was sent with it.
-async fn checked(body: Option<StreamingBlob>, checksum: Option<&str>) -> S3Result<Vec<u8>> {
-    let body = body.ok_or_else(|| s3_error!(IncompleteBody, "no body"))?;
-    let bytes = body
-        .try_fold(Vec::new(), async |mut bytes, piece| {
-            bytes.extend_from_slice(&piece);
-            Ok(bytes)
-        })
-        .await
-        .map_err(|error| s3_error!(IncompleteBody, "{error}"))?;
-    if checksum.is_some_and(|checksum| checksum != crc32(&bytes)) {
-        return Err(s3_error!(BadDigest, "another checksum"));
-    }
-    Ok(bytes)
-}
-
-fn etag(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().chars().take(32).collect()
-}
-
-/// The CRC-32 in S3's form: base64 of its four bytes, the highest first.
-fn crc32(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let number = u64::from(crc32fast::hash(bytes)) << 4;
-    let digits = (0..6).rev().map(|place| (number >> (6 * place)) & 63);
-    let digits = digits.filter_map(|digit| DIGITS.get(usize::try_from(digit).ok()?));
-    digits.map(|digit| char::from(*digit)).chain("==".chars()).collect()
 }

@@ -1,9 +1,10 @@
 //! A flipped byte on disk is found, told, kept, and costs nothing but what it hit.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use tests::{Objects, Output, Setup, Site, wait_for};
+use tests::{Fault, Objects, Output, Rule, Setup, Site, wait_for};
 
 const BAD_DATA: i32 = 65;
 
@@ -125,6 +126,36 @@ fn a_manifest_that_is_damaged_sends_nothing_twice() {
     // What was sent before the damage was met is sent; nothing is sent again by another key.
     assert!(delivered(&site) < 3);
     damaged_paths(&site.admin(&["verify"]));
+    the_rest_goes_on(&site);
+}
+
+#[test]
+fn a_part_that_is_half_delivered_and_unreadable_is_not_sealed_again() {
+    let site = site();
+    let busy = site.s3.add(Rule::new(Fault::Refuse(503, "SlowDown")).prefix("q"));
+    site.flush_once().exits(75);
+    site.s3.mend(busy);
+    assert_eq!(delivered(&site), 2);
+    assert_eq!(fs::read_dir(site.data().join("open")).unwrap().count(), 1, "the log is kept");
+    flip(&file(&site, "sealed", "manifest"), b"MLmani", 20);
+    site.flush_once().exits(75);
+    assert_eq!(delivered(&site), 2);
+    damaged_paths(&site.admin(&["verify"]));
+    the_rest_goes_on(&site);
+}
+
+#[test]
+fn what_is_no_run_at_all_holds_up_nothing() {
+    let site = site();
+    let open = site.data().join("open");
+    fs::write(open.join("20261122T101500Z-60s.0000000000ab"), "no directory").unwrap();
+    symlink("/nonexistent", open.join("20261122T101600Z-60s.0000000000ab")).unwrap();
+    fs::write(site.data().join("sealed/20261122T101700Z-60s.0"), "no directory").unwrap();
+    fs::write(site.data().join("sealing/20261122T101700Z-60s.0"), "no directory").unwrap();
+    assert_eq!(damaged_paths(&site.admin(&["verify"])).len(), 3);
+    site.flush_once().exits(75);
+    assert_eq!(delivered(&site), 3);
+    assert_eq!(damaged_paths(&site.admin(&["verify"])).len(), 3);
     the_rest_goes_on(&site);
 }
 

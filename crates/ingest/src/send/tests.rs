@@ -5,18 +5,19 @@ use crate::allow::AllowPattern;
 use crate::auth::Gate;
 use crate::config::{Auth, Token};
 
-type Event = (String, Option<String>, String);
+type Read = (String, Option<String>, String);
 
-fn read(body: impl AsRef<[u8]>, grant: &Grant) -> Result<Vec<Event>, Problem> {
+fn read(body: impl AsRef<[u8]>, grant: &Grant) -> Result<Vec<Read>, Problem> {
     let mut events = Vec::new();
-    parse(body.as_ref(), Limit { max_event_bytes: 30 }, grant, |to, name, payload| {
-        let name = name.map(ToString::to_string);
-        events.push((to.to_string(), name, String::from_utf8(payload.to_vec()).unwrap()));
+    parse(body.as_ref(), Limit { max_event_bytes: 30 }, grant, |event| {
+        let (to, name) = (event.to.to_string(), event.name.map(ToString::to_string));
+        events.push((to, name, String::from_utf8(event.payload.to_vec()).unwrap()));
+        Ok(())
     })?;
     Ok(events)
 }
 
-fn accepted(body: &str) -> Vec<Event> {
+fn accepted(body: &str) -> Vec<Read> {
     read(body, &Grant::All).unwrap()
 }
 
@@ -137,6 +138,7 @@ fn a_token_is_held_to_its_destinations() {
         name: "one".to_owned(),
         hash: Digest::of(b"secret"),
         allow: vec![AllowPattern::parse("my-bucket/a/*").unwrap()],
+        limits: crate::config::RateLimits::default(),
     };
     let mut headers = http::HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, http::HeaderValue::from_static("Bearer secret"));
@@ -147,4 +149,14 @@ fn a_token_is_held_to_its_destinations() {
     let problem = read(format!("[{inside},{outside}]"), &grant).unwrap_err();
     assert_eq!(problem.kind(), Kind::DestinationNotAllowed);
     assert_eq!(problem.field_name(), Some("[1].bucket"));
+}
+
+#[test]
+fn an_answer_does_not_grow_with_the_body() {
+    for body in [format!("\"{}\"", "ab".repeat(100_000)), format!("[\"{}\"]", "☃".repeat(100_000))]
+    {
+        let problem = read(&body, &Grant::All).unwrap_err();
+        assert_eq!(problem.kind(), Kind::InvalidRequest);
+        assert!(problem.detail().len() < 1000, "{} bytes", problem.detail().len());
+    }
 }

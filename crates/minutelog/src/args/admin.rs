@@ -30,9 +30,22 @@ pub(crate) enum AdminCommand {
     Receipts(ReceiptsArgs),
     /// Read everything on disk back and check it; exit 65 where anything is damaged
     #[command(
-        after_help = "Example:\n  minutelog admin verify\n  minutelog admin verify 2026-11-22T10:15Z"
+        long_about = "Read everything on disk back and check it; exit 65 where anything is damaged. With --objects, \
+download the objects that were delivered and compare them with their receipts instead: needs s3:GetObject, which \
+delivery does without. Exit 65 where an object differs or is missing, 69 where one may not be read, 75 where one \
+could not be read this time.",
+        after_help = "Example:\n  minutelog admin verify\n  minutelog admin verify 2026-11-22T10:15Z\n  minutelog admin verify --objects --since 1h"
     )]
     Verify(VerifyArgs),
+    /// Check this machine and every configured bucket: one line each, what is wrong and how to mend it
+    #[command(
+        long_about = "Check this machine and every bucket that is configured, allowed to a token, or in the log: \
+reachable, region, permission for each call, conditional writes, clock skew, leftover multipart uploads. Leaves no \
+object behind. Exit 69 where a bucket cannot be delivered to, 78 where this machine or the configuration must be \
+mended.",
+        after_help = "Example:\n  minutelog admin doctor\n  minutelog admin doctor --bucket my-bucket --write --json"
+    )]
+    Doctor(DoctorArgs),
     /// Try parked destinations now
     #[command(
         after_help = "Example:\n  minutelog admin retry\n  minutelog admin retry --bucket my-bucket --prefix test/"
@@ -101,6 +114,32 @@ pub(crate) struct VerifyArgs {
     /// Only this minute, given by its start, as in 2026-11-22T10:15Z
     #[arg(value_name = "MINUTE")]
     pub(crate) minute: Option<MinuteStart>,
+    /// Compare delivered objects with their receipts instead; needs s3:GetObject
+    #[arg(long)]
+    pub(crate) objects: bool,
+    /// Only objects delivered since then: RFC 3339, or back from now as in 15m
+    #[arg(long, value_name = "TIME", requires = "objects")]
+    pub(crate) since: Option<Since>,
+    /// Only objects in this bucket
+    #[arg(long, value_name = "BUCKET", requires = "objects")]
+    pub(crate) bucket: Option<Bucket>,
+    /// Only objects under this prefix
+    #[arg(long, value_name = "PREFIX", requires = "objects")]
+    pub(crate) prefix: Option<Prefix>,
+}
+
+/// `admin doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Only this bucket, configured or not
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) bucket: Option<Bucket>,
+    /// Ask about keys under this prefix, where the permissions are for one only
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: Prefix,
+    /// Write one small object twice to learn about conditional writes; deleted again where allowed
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 /// `admin drain`.

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use wal::inspect::{Destinations, ReceiptQuery, ShowQuery};
 use wal::{EventQuery, Inspector};
 
-use super::{flusher::service_config, load_config, runtime, s3, token};
+use super::{doctor, flusher::service_config, load_config, runtime, s3, token};
 use crate::args::Global;
 use crate::args::admin::{
     AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ShowArgs,
+    VerifyArgs,
 };
 use crate::args::time::MinuteStart;
 use crate::config::Config;
@@ -56,9 +57,13 @@ fn report(
         AdminCommand::Show(args) => admin::show(&inspector, &show(args), screen)?,
         AdminCommand::Events(args) => admin::events(&inspector, &events(args), screen)?,
         AdminCommand::Receipts(args) => admin::receipts(&inspector, &receipts(args), screen)?,
+        AdminCommand::Verify(args) if args.objects => {
+            verify_objects(config, &inspector, args, screen)?;
+        }
         AdminCommand::Verify(args) => {
             admin::verify(&inspector, args.minute.map(MinuteStart::time), screen)?;
         }
+        AdminCommand::Doctor(args) => doctor::run(config, args, screen)?,
         AdminCommand::Retry(args) => retry(config, args, screen)?,
         AdminCommand::Drain(args) => drain(config, &args, screen)?,
         AdminCommand::Policy(_) | AdminCommand::Token(_) => {}
@@ -83,6 +88,22 @@ fn events(args: EventsArgs) -> EventQuery {
 fn receipts(args: ReceiptsArgs) -> ReceiptQuery {
     let since = args.since.map(|since| since.resolve(SystemClock.now()));
     ReceiptQuery { since, destinations: destinations(args.destination) }
+}
+
+fn verify_objects(
+    config: &Config,
+    inspector: &Inspector,
+    args: VerifyArgs,
+    screen: &mut admin::Screen<'_>,
+) -> Result<(), Stop> {
+    let since = args.since.map(|since| since.resolve(SystemClock.now()));
+    let destinations = Destinations { bucket: args.bucket, prefix: args.prefix };
+    let receipts = ReceiptQuery { since, destinations };
+    let query = admin::ObjectsQuery { receipts, time: args.minute.map(MinuteStart::time) };
+    runtime()?.block_on(async {
+        let store = Arc::new(s3::connect(config).await?);
+        Ok(admin::verify_objects(inspector, &query, store, screen).await?)
+    })
 }
 
 fn retry(
@@ -124,7 +145,7 @@ fn policy(global: &Global, args: &PolicyArgs) -> Result<(), Failure> {
 }
 
 /// Why a report ends early.
-enum Stop {
+pub(super) enum Stop {
     /// Its reader has seen enough and closed the pipe: no failure.
     Seen,
     Failure(Failure),
@@ -153,8 +174,12 @@ impl From<admin::Error> for Stop {
             }
             admin::Error::Log(error) => return Self::Failure(Failure::log("admin", error)),
             admin::Error::Output(_) | admin::Error::NoDataDir(_) => Code::Io,
-            admin::Error::Damaged { .. } => Code::Data,
-            admin::Error::NotLookedAt(_) | admin::Error::Undelivered(_) => Code::TryAgain,
+            admin::Error::Damaged { .. } | admin::Error::Differ { .. } => Code::Data,
+            admin::Error::NotLookedAt(_)
+            | admin::Error::Undelivered(_)
+            | admin::Error::NotCompared(_) => Code::TryAgain,
+            admin::Error::Unreadable(_) | admin::Error::Unusable(_) => Code::Unavailable,
+            admin::Error::Misconfigured(_) => Code::Config,
             admin::Error::Internal(_) => Code::Internal,
         };
         Self::Failure(Failure::new(code, error.to_string()))

@@ -1,4 +1,7 @@
-//! `minutelog check`: validates the configuration and prints it resolved, secrets redacted.
+//! `minutelog check`: validates the configuration, looks whether a service could work on the data
+//! directory, and prints the configuration resolved, secrets redacted.
+
+use wal::DataDir;
 
 use super::load_config;
 use crate::args::Global;
@@ -9,6 +12,11 @@ use crate::output;
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = load_config(global)?;
     loaded.check_for_ingest()?;
+    for (_, warning) in loaded.config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let data = DataDir::at(&loaded.config.data_dir);
+    data.examine().map_err(|error| Failure::log("data_dir", &error))?;
     if global.json {
         return output::print_json(&loaded.config);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::SystemClock;
 
-use super::{load_config, runtime, s3};
+use super::{load_config, runtime, s3, warn};
 use crate::args::{FlusherArgs, Global};
 use crate::config::{Config, GzipLevel};
 use crate::failure::{Code, Failure};
@@ -14,6 +14,7 @@ use crate::signals;
 /// Runs `flusher` until a signal, or with `--once` until all that is finished is delivered.
 pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
     let config = load_config(global)?.config;
+    warn(&config, "flusher");
     runtime()?.block_on(async {
         let shutdown = signals::shutdown_token()?;
         if args.service.stop_with_parent {
@@ -55,6 +56,7 @@ pub(super) fn service_config(config: &Config) -> flusher::Config {
         gzip_level,
         upload_concurrency: config.flusher.upload_concurrency,
         receipt_retention: config.flusher.receipt_retention.as_duration(),
+        idempotency_window: config.ingest.idempotency_window.as_duration(),
     }
 }
 

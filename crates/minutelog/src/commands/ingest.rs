@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use model::SystemClock;
 
-use super::{load_config, runtime};
+use super::{load_config, runtime, warn};
 use crate::args::{Global, ServiceArgs};
-use crate::config::{AuthMode, Config, TokenConfig};
+use crate::config::{AuthMode, Config, RateConfig, TokenConfig};
 use crate::failure::{Code, Failure};
+use crate::files;
 use crate::signals;
 
 /// Runs `ingest` until a signal.
 pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
     let loaded = load_config(global)?;
     loaded.check_for_ingest()?;
-    let config = service_config(&loaded.config);
+    warn(&loaded.config, "ingest");
+    let mut config = service_config(&loaded.config);
+    config.max_connections = files::room_for(config.max_connections);
     runtime()?.block_on(async {
         let shutdown = signals::shutdown_token()?;
         if args.stop_with_parent {
@@ -28,26 +31,34 @@ pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
 fn service_config(config: &Config) -> ingest::Config {
     let auth = match config.ingest.auth {
         AuthMode::None => ingest::Auth::None,
-        AuthMode::Tokens => ingest::Auth::Tokens(config.tokens.iter().map(token).collect()),
+        AuthMode::Tokens => {
+            let defaults = &config.ingest.limits.token;
+            ingest::Auth::Tokens(config.tokens.iter().map(|it| token(it, defaults)).collect())
+        }
     };
     ingest::Config {
         data_dir: config.data_dir.clone(),
         listen: config.ingest.listen,
         ops_listen: config.ingest.ops_listen,
+        tls: config.ingest.tls.files(),
         auth,
+        connection_limits: config.ingest.limits.connection.rates(),
+        max_connections: usize::try_from(config.ingest.max_connections).unwrap_or(usize::MAX),
         max_event_bytes: config.ingest.max_event_bytes.as_usize(),
         max_request_bytes: config.ingest.max_request_bytes.as_usize(),
         max_destinations_per_minute: config.ingest.max_destinations_per_minute,
+        idempotency_window: config.ingest.idempotency_window.as_duration(),
         interval: config.log.interval,
         max_log_bytes: config.log.max_bytes.get(),
     }
 }
 
-fn token(token: &TokenConfig) -> ingest::Token {
+fn token(token: &TokenConfig, defaults: &RateConfig) -> ingest::Token {
     ingest::Token {
         name: token.name.as_str().to_owned(),
         hash: token.hash.digest(),
         allow: token.allow.iter().map(|pattern| pattern.get().clone()).collect(),
+        limits: token.limits.or(defaults).rates(),
     }
 }
 
@@ -55,6 +66,7 @@ impl From<ingest::Error> for Failure {
     fn from(error: ingest::Error) -> Self {
         let code = match &error {
             ingest::Error::Bind { .. } => Code::Unavailable,
+            ingest::Error::Tls(_) => Code::Config,
             ingest::Error::Disk { .. } => Code::Io,
             ingest::Error::Log(error) => return Self::log("ingest", error),
         };

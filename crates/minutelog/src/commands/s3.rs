@@ -5,8 +5,16 @@ use crate::failure::{Code, Failure};
 
 /// Connects to S3, which sends nothing yet.
 pub(crate) async fn connect(config: &Config) -> Result<store::S3Store, Failure> {
+    connect_within(config, store::Limits::default()).await
+}
+
+/// The same with other limits on how long calls may take.
+pub(crate) async fn connect_within(
+    config: &Config,
+    limits: store::Limits,
+) -> Result<store::S3Store, Failure> {
     let buckets = config.buckets.iter().map(bucket).collect();
-    store::S3Store::connect(defaults(&config.s3), buckets)
+    store::S3Store::connect(store::S3Config { limits, ..defaults(&config.s3) }, buckets)
         .await
         .map_err(|error| Failure::new(Code::Config, format!("S3: {error}")))
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::place::{ConfigError, KeyIndex, Place, Places, line_of};
 use super::plain::plain;
-use super::{Config, rules};
+use super::{Config, rules, tls};
 
 const PREFIX: &str = "MINUTELOG__";
 
@@ -21,9 +21,10 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Checks what only ingest needs: that somebody can send.
+    /// Checks what only ingest needs: that somebody can send, and the files of TLS.
     pub(crate) fn check_for_ingest(&self) -> Result<(), ConfigError> {
-        rules::somebody_can_send(&self.config, &self.places)
+        rules::somebody_can_send(&self.config, &self.places)?;
+        tls::check_files(&self.config, &self.places)
     }
 }
 
@@ -36,8 +37,18 @@ pub(crate) fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     data_dir: Option<&Path>,
 ) -> Result<Loaded, ConfigError> {
+    let text = file.map(read).transpose()?;
+    load_text(file.zip(text.as_deref()), environment, data_dir)
+}
+
+/// The same with the text of the file, which is not read.
+pub(super) fn load_text(
+    file: Option<(&Path, &str)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    data_dir: Option<&Path>,
+) -> Result<Loaded, ConfigError> {
     let (mut table, mut places) = match file {
-        Some(path) => read_file(path)?,
+        Some((path, text)) => parse(path, text)?,
         None => (Table::new(), Places::default()),
     };
     let mut variables: Vec<_> = environment.into_iter().collect();
@@ -59,16 +70,19 @@ fn whole(error: &toml::de::Error) -> ConfigError {
     ConfigError { place: Place::Default, key: None, why: plain(error.message()) }
 }
 
-fn read_file(path: &Path) -> Result<(Table, Places), ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| ConfigError {
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|error| ConfigError {
         place: Place::File(path.to_owned()),
         key: None,
         why: format!("{error}: give the configuration with --config or MINUTELOG_CONFIG"),
-    })?;
-    let index = KeyIndex::of(&text).map_err(|error| in_file(path, &text, None, &error))?;
-    let refuse = |error| in_file(path, &text, Some(&index), &error);
-    toml::from_str::<Config>(&text).map_err(refuse)?;
-    let table = toml::from_str(&text).map_err(refuse)?;
+    })
+}
+
+fn parse(path: &Path, text: &str) -> Result<(Table, Places), ConfigError> {
+    let index = KeyIndex::of(text).map_err(|error| in_file(path, text, None, &error))?;
+    let refuse = |error| in_file(path, text, Some(&index), &error);
+    toml::from_str::<Config>(text).map_err(refuse)?;
+    let table = toml::from_str(text).map_err(refuse)?;
     Ok((table, Places::of_file(path, &index)))
 }
 

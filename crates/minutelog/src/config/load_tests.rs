@@ -43,6 +43,7 @@ auth = "tokens"
 max_event_bytes = "1MiB"
 max_request_bytes = "16MiB"
 max_destinations_per_minute = 100000
+idempotency_window = "15m"
 [flusher]
 ops_listen = "127.0.0.1:9602"
 gzip_level = "auto"
@@ -192,6 +193,9 @@ fn impossible_values() {
         ("flusher", "upload_concurrency = 0", "1 to 1024"),
         ("flusher", "upload_concurrency = 5000", "1 to 1024"),
         ("flusher", "receipt_retention = \"0s\"", "at least 1s"),
+        ("flusher", "receipt_retention = \"14m\"", "a window of 15m"),
+        ("ingest", "idempotency_window = \"0s\"", "at least 1s"),
+        ("ingest", "idempotency_window = \"8d\"", "receipts are kept, 7d"),
     ] {
         let key = line.split(' ').next().unwrap();
         let begins = format!("minutelog.toml:2: {section}.{key}: ");
@@ -337,4 +341,125 @@ fn refusals_of_the_environment_name_the_variable() {
         let begins = format!("environment variable {name}: {key}: ");
         assert!(error.starts_with(&begins), "{error}\n  should begin with {begins}");
     }
+}
+
+#[test]
+fn tls_is_given_whole_or_not_at_all() {
+    let tls = |lines: &str| format!("[ingest.tls]\n{lines}");
+    refused(
+        &tls("certificate = \"a\"\n"),
+        "minutelog.toml:2: ingest.tls.certificate: ",
+        "ingest.tls.private_key",
+    );
+    refused(
+        &tls("private_key = \"a\"\n"),
+        "minutelog.toml:2: ingest.tls.private_key: ",
+        "ingest.tls.certificate",
+    );
+    refused(&tls("client_ca = \"a\"\n"), "minutelog.toml:2: ingest.tls.client_ca: ", "too");
+    refused(&tls("client_ca = \"\"\n"), "minutelog.toml:2: ingest.tls.client_ca: ", "empty");
+    refused(&tls("key = \"a\"\n"), "minutelog.toml:2: ingest.tls.key: ", "unknown field");
+    let environment = [
+        ("MINUTELOG__INGEST__TLS__CERTIFICATE", "/nonexistent/cert.pem"),
+        ("MINUTELOG__INGEST__TLS__PRIVATE_KEY", "/nonexistent/key.pem"),
+        ("MINUTELOG__INGEST__AUTH", "none"),
+    ];
+    let loaded = load_text("", &environment).unwrap();
+    assert!(loaded.config.ingest.tls.files().is_some());
+    let error = loaded.check_for_ingest().unwrap_err().to_string();
+    let begins = "environment variable MINUTELOG__INGEST__TLS__CERTIFICATE: \
+                  ingest.tls.certificate: /nonexistent/cert.pem: ";
+    assert!(error.starts_with(begins), "{error}");
+}
+
+#[test]
+fn client_certificates_are_no_tokens() {
+    let text = "[ingest]\nlisten = \"0.0.0.0:9600\"\nauth = \"none\"\n\
+                [ingest.tls]\ncertificate = \"a\"\nprivate_key = \"b\"\nclient_ca = \"c\"\n";
+    refused(text, "minutelog.toml:3: ingest.auth: ", "insecure = true");
+}
+
+#[test]
+fn limits_of_a_token_beat_those_of_all() {
+    let text = format!(
+        "[ingest.limits]\nconnection = {{ requests_per_minute = 600 }}\n\
+         token = {{ bytes_per_minute = \"1GiB\", destinations_per_minute = 7 }}\n\
+         [[token]]\nname = \"a\"\nhash = \"{HASH}\"\nallow = [\"abc/*\"]\n\
+         limits = {{ destinations_per_minute = 9 }}\n"
+    );
+    let config = load_text(&text, &[]).unwrap().config;
+    assert_eq!(config.ingest.limits.connection.rates().requests_per_minute, Some(600));
+    let rates = config.tokens[0].limits.or(&config.ingest.limits.token).rates();
+    assert_eq!(rates.bytes_per_minute, Some(1 << 30));
+    assert_eq!((rates.destinations_per_minute, rates.requests_per_minute), (Some(9), None));
+    let shown = toml::to_string(&config).unwrap();
+    assert!(shown.contains("destinations_per_minute = 9"), "{shown}");
+}
+
+#[test]
+fn limits_that_refuse_all_or_take_too_much_memory() {
+    for (key, value) in [
+        ("requests_per_minute", "0"),
+        ("bytes_per_minute", "\"0B\""),
+        ("destinations_per_minute", "0"),
+    ] {
+        for section in ["connection", "token"] {
+            let text = format!("[ingest.limits.{section}]\n{key} = {value}\n");
+            let begins = format!("minutelog.toml:2: ingest.limits.{section}.{key}: ");
+            refused(&text, &begins, "at least 1");
+        }
+    }
+    let token = format!("[[token]]\nname = \"a\"\nhash = \"{HASH}\"\nallow = [\"abc/*\"]\n");
+    let zero = format!("{token}limits = {{ requests_per_minute = 0 }}\n");
+    refused(&zero, "minutelog.toml:5: token[0].limits.requests_per_minute: ", "at least 1");
+    refused(
+        "[ingest.limits]\nconnection = { destinations_per_minute = 1001 }\n",
+        "minutelog.toml:2: ingest.limits.connection.destinations_per_minute: ",
+        "at most 10000000",
+    );
+    refused(
+        &format!("{token}limits = {{ destinations_per_minute = 10000001 }}\n"),
+        "configuration: ingest.limits.token.destinations_per_minute: ",
+        "at most 10000000",
+    );
+    for count in ["0", "1000001"] {
+        let text = format!("[ingest]\nmax_connections = {count}\n");
+        refused(&text, "minutelog.toml:2: ingest.max_connections: ", "1 to 1000000");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let token = "ml_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let block = |name: &str, hash: &str, allow: &str| {
+        format!("[[token]]\nname = \"{name}\"\nhash = \"{hash}\"\nallow = [\"{allow}\"]\n")
+    };
+    for text in [
+        block(token, HASH, "abc/*"),
+        block("a", token, "abc/*"),
+        block("a", HASH, token),
+        format!("{token} = 1\n"),
+        format!("[ingest]\nauth = \"{token}\"\n"),
+        format!("[[bucket]]\nname = \"{token}\"\n"),
+        format!("token = \"{token}\"\n"),
+    ] {
+        let error = load_text(&text, &[]).unwrap_err();
+        assert!(!error.contains("0123456789abcdef"), "{error}");
+    }
+    // A list that is not well formed is read as a text.
+    let secret = "the-external-id";
+    let bucket = format!("[{{ name = \"abc\", external_id = \"{secret}\" }}");
+    for (name, value) in [
+        ("MINUTELOG__BUCKET", bucket),
+        ("MINUTELOG__TOKEN", format!("[{{ name = \"a\", hash = \"{token}\"")),
+        ("MINUTELOG__TOKEN", token.to_owned()),
+        ("MINUTELOG__BUCKET", format!("[{{ name = \"abc\", external_id = [\"{secret}\"] }}]")),
+        ("MINUTELOG__S3__ENDPOINT", format!("http://user:{secret}@host")),
+    ] {
+        let error = load_text("", &[(name, &*value)]).unwrap_err();
+        assert!(!error.contains(secret) && !error.contains("0123456789abcdef"), "{error}");
+    }
+    let file = format!("[s3]\nendpoint = \"http://user:{secret}@host\"\n");
+    let error = load_text(&file, &[]).unwrap_err();
+    assert!(!error.contains(secret), "{error}");
 }

@@ -7,9 +7,16 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-/// Why the configuration is refused: the place, the key and the reason.
+use super::redact::redacted;
+
+/// Why the configuration is refused: the place, the key and the reason. Shown without secrets that
+/// stand in the wrong place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {}{why}", key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
+#[error(
+    "{place}: {}{}",
+    key.as_ref().map(|key| format!("{}: ", redacted(key))).unwrap_or_default(),
+    redacted(why)
+)]
 pub(crate) struct ConfigError {
     pub(crate) place: Place,
     /// As in `ingest.listen` or `token[0].hash`; `None` where the file as a whole is meant.

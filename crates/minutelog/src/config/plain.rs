@@ -31,7 +31,13 @@ pub(crate) fn plain(message: &str) -> String {
     else {
         return message;
     };
-    let found = word(&FOUND, found).unwrap_or(found);
+    let wants_more = matches!(expected, "a sequence" | "a map") || expected.starts_with("struct ");
+    let found = match word(&FOUND, found) {
+        Some(found) => found,
+        // A list or table that is not well formed is a text, and may have secrets in it.
+        None if wants_more && found.starts_with("string ") => "a text",
+        None => found,
+    };
     let expected = match word(&EXPECTED, expected) {
         Some(expected) => expected,
         None if expected.starts_with("struct ") => "a table",
@@ -54,6 +60,10 @@ mod tests {
             (
                 "invalid type: integer `1`, expected struct LogConfig",
                 "invalid type: integer `1`, expected a table",
+            ),
+            (
+                "invalid type: string \"[secret\", expected a sequence",
+                "invalid type: a text, expected a list in brackets",
             ),
             (
                 "invalid value: integer `-1`, expected u32",

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::place::{ConfigError, Places};
 use super::s3::{BucketConfig, Sse};
-use super::{AuthMode, ByteCount, Config};
+use super::{AuthMode, ByteCount, Config, limits, tls};
 
 const MIN_LOG_BYTES: ByteCount = ByteCount::from_mib(64);
 const MAX_EVENT_BYTES: ByteCount = ByteCount::new(model::MAX_EVENT_BYTES as u64);
@@ -30,6 +30,8 @@ pub(crate) fn check(config: &Config, places: &Places) -> Checked {
     check_flusher(config, places)?;
     check_listeners(config, places)?;
     check_auth(config, places)?;
+    tls::check(config, places)?;
+    limits::check(config, places)?;
     check_buckets(config, places)?;
     check_tokens(config, places)
 }
@@ -80,6 +82,25 @@ fn check_flusher(config: &Config, places: &Places) -> Checked {
         let why =
             "no time at all: give at least 1s, receipts are what tells that an event was delivered";
         return Err(places.refuse(&["flusher.receipt_retention"], why));
+    }
+    check_idempotency(config, places)
+}
+
+/// What was delivered is known by its receipts: a window that reaches beyond them would miss
+/// repeats.
+fn check_idempotency(config: &Config, places: &Places) -> Checked {
+    let window = &config.ingest.idempotency_window;
+    let retention = &config.flusher.receipt_retention;
+    if window.as_duration().is_zero() {
+        let why = "no time at all: give at least 1s, no client tries again sooner";
+        return Err(places.refuse(&["ingest.idempotency_window"], why));
+    }
+    if window.as_duration() > retention.as_duration() {
+        let why = format!(
+            "a window of {window} (ingest.idempotency_window) is longer than receipts are kept, {retention} (flusher.receipt_retention): lower the one or raise the other"
+        );
+        let keys = ["ingest.idempotency_window", "flusher.receipt_retention"];
+        return Err(places.refuse(&keys, why));
     }
     Ok(())
 }

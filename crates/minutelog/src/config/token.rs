@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use model::Digest;
+use model::{Bucket, Digest};
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::RateConfig;
 
 /// `[[token]]`: one token. The configuration knows its hash only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub(crate) struct TokenConfig {
     pub(crate) hash: TokenHash,
     /// The destinations that it reaches; at least one.
     pub(crate) allow: Vec<AllowPattern>,
+    /// What all that send it may do in a minute, together; each key beats `[ingest.limits]`.
+    #[serde(default, skip_serializing_if = "RateConfig::is_none")]
+    pub(crate) limits: RateConfig,
 }
 
 /// The name of a token: 1 to 64 letters, digits, dots, hyphens and underscores.
@@ -128,6 +133,11 @@ impl AllowPattern {
     /// The pattern.
     pub(crate) fn get(&self) -> &ingest::AllowPattern {
         &self.pattern
+    }
+
+    /// The bucket of the destinations: every pattern names one.
+    pub(crate) fn bucket(&self) -> Option<Bucket> {
+        Bucket::new(self.text.split_once('/')?.0).ok()
     }
 }
 

@@ -96,9 +96,20 @@ impl Period {
         Self { length: Duration::from_secs(days * 24 * 60 * 60), text: format!("{days}d") }
     }
 
+    /// That many minutes.
+    pub(crate) fn from_minutes(minutes: u64) -> Self {
+        Self { length: Duration::from_secs(minutes * 60), text: format!("{minutes}m") }
+    }
+
     /// The length.
     pub(crate) fn as_duration(&self) -> Duration {
         self.length
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -126,6 +126,41 @@ async fn s4_a_completion_of_200_with_an_error_or_nothing_inside_confirms_nothing
 }
 
 #[tokio::test]
+async fn s4_a_conflict_with_what_is_not_there_confirms_nothing() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    for (call, sealed) in
+        [("PutObject", Sealed::small(1)), ("CompleteMultipartUpload", Sealed::large(1))]
+    {
+        // The look that follows finds nothing.
+        server.refuse(call, 412, "PreconditionFailed");
+        let error = store.put(&sealed.object).await.unwrap_err();
+        assert!(is_unknown(&error, Class::Retry), "{call}: {error}");
+        assert_eq!(store.put(&sealed.object).await.unwrap().proof, Proof::Answered);
+    }
+}
+
+#[tokio::test]
+async fn s7_a_success_waits_for_the_abort_of_its_upload() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    let large = Sealed::large(1);
+    server.script("CompleteMultipartUpload", Act::LoseAnswer);
+    server.refuse("HeadObject", 403, "");
+    store.put(&large.object).await.unwrap_err();
+    // The next upload meets the object, and is of no more use.
+    for _ in 0..3 {
+        server.refuse("AbortMultipartUpload", 500, "InternalError");
+    }
+    let error = store.put(&large.object).await.unwrap_err();
+    assert!(is_unknown(&error, Class::Retry), "{error}");
+    assert_eq!(store.put(&large.object).await.unwrap().proof, Proof::AlreadyThere);
+    // Who may not abort is not kept waiting.
+    server.refuse("AbortMultipartUpload", 403, "AccessDenied");
+    assert_eq!(store.put(&large.object).await.unwrap().proof, Proof::AlreadyThere);
+}
+
+#[tokio::test]
 async fn an_upload_that_is_gone_may_have_been_completed() {
     let server = Server::start().await;
     let large = Sealed::large(1);

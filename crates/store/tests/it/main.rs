@@ -4,6 +4,7 @@
 
 mod conformance;
 mod faults;
+mod probe;
 mod requests;
 mod sealed;
 mod server;

@@ -85,6 +85,7 @@ async fn checksums_of_the_seal_are_sent_in_headers() {
     for seen in server.seen() {
         assert_eq!(seen.header("content-encoding"), None, "{}", seen.call);
         assert_eq!(seen.header("x-amz-trailer"), None, "{}", seen.call);
+        assert_eq!(seen.header("content-md5"), None, "{}", seen.call);
     }
 }
 
@@ -104,6 +105,8 @@ async fn a_store_that_lacks_checksums_and_conditions_gets_none() {
             assert!(!name.as_str().contains("checksum"), "{}: {name}", seen.call);
         }
         assert_eq!(seen.header("if-none-match"), None, "{}", seen.call);
+        let moves_bytes = matches!(seen.call, "PutObject" | "UploadPart");
+        assert_eq!(seen.header("content-md5").is_some(), moves_bytes, "{}", seen.call);
     }
 }
 

@@ -202,8 +202,11 @@ fn call(request: &Request<Incoming>) -> &'static str {
     let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
     match *request.method() {
         Method::HEAD => "HeadObject",
-        Method::DELETE => "AbortMultipartUpload",
+        Method::GET if has("location") => "GetBucketLocation",
+        Method::DELETE if has("uploadId") => "AbortMultipartUpload",
+        Method::DELETE => "DeleteObject",
         Method::GET if has("uploads") => "ListMultipartUploads",
+        Method::GET => "GetObject",
         Method::POST if has("uploads") => "CreateMultipartUpload",
         Method::POST => "CompleteMultipartUpload",
         Method::PUT if has("partNumber") => "UploadPart",

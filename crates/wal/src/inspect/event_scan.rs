@@ -115,12 +115,12 @@ impl<'s> EventScan<'s> {
             );
         };
         if let Some(id) = self.wanted.id {
-            if let Some(line) = view.index.find(object.index, id)? {
+            if let Some(line) = view.index.reader()?.find(object.index, id)? {
                 offer(&line);
             }
             return Ok(());
         }
-        view.index.lines(object.index, |line| {
+        view.index.reader()?.lines(object.index, |line| {
             if self.wanted.name.is_none() || self.wanted.name == line.name.as_ref() {
                 offer(&line);
             }

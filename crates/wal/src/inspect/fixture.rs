@@ -226,5 +226,5 @@ fn write_part(dir: &std::path::Path, head: &ManifestHead, runs: &MinuteReader) {
     }
     index.finish().unwrap();
     let sealed = |events| SealedRun { events, missing: 0, damage: None };
-    manifest.finish(offset, events.into_iter().map(sealed).collect()).unwrap();
+    manifest.finish(offset, events.into_iter().map(sealed).collect(), None).unwrap();
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -11,8 +10,9 @@ use crate::deliveries::{Outcome, read_deliveries};
 use crate::error::{Error, Result};
 use crate::index::IndexReader;
 use crate::inspect::row::DeliveryState;
-use crate::layout::{DataDir, PartName, SEGMENTS_FILE, Stage};
+use crate::layout::{DataDir, INDEX_FILE, MANIFEST_FILE, PartName, SEGMENTS_FILE, Stage};
 use crate::manifest::ManifestReader;
+use crate::regular::{is_there, open_file};
 
 /// How often a part that has just moved is looked for again.
 const ATTEMPTS: u32 = 8;
@@ -36,8 +36,23 @@ pub(crate) struct PartView {
     /// The sealed bytes; they go when all objects are in S3.
     pub(crate) segments: Option<File>,
     pub(crate) manifest: ManifestReader,
-    pub(crate) index: IndexReader,
+    /// The index, or what is wrong with it.
+    pub(crate) index: PartIndex,
     pub(crate) outcomes: BTreeMap<u32, Outcome>,
+}
+
+/// The index of a part, or what is wrong with it: that costs no event.
+#[derive(Debug)]
+pub(crate) struct PartIndex(Result<IndexReader, Box<Error>>);
+
+impl PartIndex {
+    /// The index, if it can be read.
+    pub(crate) fn reader(&mut self) -> Result<&mut IndexReader> {
+        self.0.as_mut().map_err(|error| match &**error {
+            Error::Damaged { path, what } => Error::damaged(path, what.clone()),
+            error => Error::damaged(Path::new(INDEX_FILE), error.to_string()),
+        })
+    }
 }
 
 impl PartView {
@@ -45,7 +60,14 @@ impl PartView {
     pub(crate) fn open(data: &DataDir, name: PartName) -> Result<Option<Self>> {
         follow(data, name, |shelf, dir| {
             let manifest = ManifestReader::open(&dir)?;
-            let index = IndexReader::open(&dir, manifest.head())?;
+            let index = PartIndex(match IndexReader::open(&dir, manifest.head()) {
+                // Nobody moves the manifest away from it.
+                Err(error) if error.is_not_found() && dir.join(MANIFEST_FILE).exists() => {
+                    Err(Box::new(Error::damaged(&dir.join(INDEX_FILE), "is missing")))
+                }
+                Err(error @ Error::Damaged { .. }) => Err(Box::new(error)),
+                index => Ok(index?),
+            });
             // Before the journal: what it calls delivered may be gone, and nothing else.
             let segments = open_segments(&dir)?;
             let outcomes = read_deliveries(&dir)?;
@@ -56,6 +78,11 @@ impl PartView {
     /// Whether an object is in S3, or was when the part was opened.
     pub(crate) fn is_delivered(&self, object: u32) -> bool {
         self.state_of(object).0 == DeliveryState::Delivered
+    }
+
+    /// Whether there is a receipt for an object.
+    pub(crate) fn has_receipt(&self, object: u32) -> bool {
+        matches!(self.outcomes.get(&object), Some(Outcome::Delivered(_)))
     }
 
     /// Whether an object is in S3 by now.
@@ -73,10 +100,12 @@ impl PartView {
 /// Opens the sealed bytes; `None` where they are gone from a part that is still there.
 fn open_segments(dir: &Path) -> Result<Option<File>> {
     let path = dir.join(SEGMENTS_FILE);
-    match File::open(&path) {
+    match open_file(&path) {
         Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == ErrorKind::NotFound && dir.exists() => Ok(None),
-        Err(error) => Err(Error::io(&path)(error)),
+        Err(error) if error.is_not_found() && dir.exists() => Ok(None),
+        // What is no file holds no bytes either.
+        Err(Error::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -112,7 +141,7 @@ fn locate(data: &DataDir, name: PartName) -> Option<(Shelf, PathBuf)> {
         return Some((Shelf::Stage(stage), data.part_dir(stage, name)));
     }
     let dir = data.quarantine_dir().join(name.to_string());
-    dir.exists().then_some((Shelf::Quarantine, dir))
+    is_there(&dir).then_some((Shelf::Quarantine, dir))
 }
 
 fn state(shelf: Shelf, outcome: Option<&Outcome>) -> (DeliveryState, Option<&str>) {

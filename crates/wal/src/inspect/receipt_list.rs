@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use model::{Bucket, Minute, ObjectKey, Prefix, UnixMillis};
+use model::{Bucket, Digest, Minute, ObjectKey, Prefix, UnixMillis};
 use serde::Serialize;
 
 use crate::deliveries::{Outcome, Receipt};
@@ -45,6 +45,15 @@ pub struct ReceiptRow {
     pub minute: Minute,
     /// Whether S3 said that it was there already: an answer had been lost.
     pub already_there: bool,
+    /// CRC-32 of the object's bytes.
+    #[serde(skip)]
+    pub crc32: u32,
+    /// The bytes of its lines, uncompressed, with their newlines.
+    #[serde(skip)]
+    pub lines_bytes: u64,
+    /// BLAKE3 of its lines, uncompressed.
+    #[serde(skip)]
+    pub lines_digest: Digest,
 }
 
 impl ReceiptRow {
@@ -60,6 +69,9 @@ impl ReceiptRow {
             delivered_at: UnixMillis::new(receipt.at_ms),
             minute,
             already_there: receipt.already_there,
+            crc32: object.crc32,
+            lines_bytes: object.lines_bytes,
+            lines_digest: object.lines_digest,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::live::{LiveFilter, live_events, live_runs};
 use crate::lock::Lock;
 use crate::manifest::ManifestReader;
 use crate::reader::{Damage, EventRef, RunReader};
+use crate::regular::is_there;
 
 /// How long a run may be held by somebody who does not answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -115,7 +116,7 @@ pub(crate) fn approach(data: &DataDir, name: RunName) -> Result<Approach> {
         if let Some(part) = part_of(data, name)? {
             return Ok(Approach::Sealed(part));
         }
-        if !data.run_dir(name).exists() {
+        if !is_there(&data.run_dir(name)) {
             return Ok(Approach::Gone);
         }
         if !matches!(error, Error::Busy { .. }) {

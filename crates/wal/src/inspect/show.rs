@@ -221,7 +221,7 @@ impl Show<'_> {
         }
         let mut lines = ObjectBytes::new(segments, object).lines();
         let mut failure = None;
-        view.index.lines(object.index, |line| {
+        view.index.reader()?.lines(object.index, |line| {
             match lines.next() {
                 Ok(Some(payload)) => self.hand_out(ShownEvent {
                     minute: view.name.minute,

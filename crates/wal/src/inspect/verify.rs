@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::inspect::census::{self, MinuteDirs};
 use crate::inspect::{verify_part, verify_run};
 use crate::layout::{DataDir, PartName, RunName};
+use crate::regular::is_there;
 use crate::usage::bytes_on_disk;
 
 /// How much was read back.
@@ -135,7 +136,7 @@ impl Verify<'_> {
 
     fn part(&mut self, name: PartName) {
         let quarantined = self.data.quarantine_dir().join(name.to_string());
-        if quarantined.exists() {
+        if is_there(&quarantined) {
             let missing = verify_part::undelivered(&quarantined);
             self.damaged(&quarantined, "is quarantined: what is in it is not in S3", missing);
         } else {

@@ -1,24 +1,23 @@
 //! Reading a sealed part back: every frame of its files, and the bytes of every object that is not
 //! in S3 yet.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::path::Path;
 
 use model::EventId;
 
-use crate::deliveries::{Outcome, end_of_deliveries, read_deliveries};
+use crate::deliveries::{Outcome, end_of_deliveries, is_torn, read_deliveries};
 use crate::error::{Error, Result};
+use crate::identities::IdentitiesReader;
+use crate::index::IndexReader;
 use crate::inspect::part::{PartView, Shelf, follow};
 use crate::inspect::segment;
 use crate::inspect::verify::Verify;
 use crate::layout::{
-    DELIVERIES_FILE, DataDir, INDEX_FILE, PartName, RunName, SEGMENTS_FILE, Stage,
+    DELIVERIES_FILE, DataDir, IDENTITIES_FILE, INDEX_FILE, MANIFEST_FILE, PartName, RunName,
+    SEGMENTS_FILE, Stage,
 };
 use crate::manifest::{ManifestReader, SealedObject, SealedRun};
-
-/// A frame's length and checksum.
-const FRAME_HEAD_BYTES: u64 = 12;
 
 /// Verifies one part, wherever it is by now.
 pub(crate) fn verify(verify: &mut Verify<'_>, name: PartName) {
@@ -31,10 +30,12 @@ pub(crate) fn verify(verify: &mut Verify<'_>, name: PartName) {
         }
     };
     verify.report.checked.parts += 1;
-    if let Err(error) = journal(verify.data, name) {
+    let journal = journal(verify.data, name);
+    let journal_is_whole = journal.is_ok();
+    if let Err(error) = journal {
         verify.failed(error, 0);
     }
-    if let Err(error) = objects(verify, view) {
+    if let Err(error) = objects(verify, view, journal_is_whole) {
         let missing = unread(verify.data, name);
         verify.failed(error, missing);
     }
@@ -46,31 +47,81 @@ fn unread(data: &DataDir, name: PartName) -> Option<u64> {
     (data.find_part(name) == Some(Stage::Receipts)).then_some(0)
 }
 
-fn objects(verify: &mut Verify<'_>, mut view: PartView) -> Result<()> {
+fn objects(verify: &mut Verify<'_>, mut view: PartView, journal_is_whole: bool) -> Result<()> {
     let mut end_of_segments = 0;
+    let mut without_receipt = 0;
+    let mut index_is_whole = true;
+    if let Err(error) = view.index.reader() {
+        index_is_whole = false;
+        verify.failed(error, 0);
+    }
     while let Some((number, object)) = view.manifest.next_object()? {
         end_of_segments = end_of_segments.max(object.offset + object.length);
         // A damaged index loses no event: the lines are in the object.
-        if let Err(error) = index(&mut view, &object) {
+        if index_is_whole && let Err(error) = index(&mut view, &object) {
+            index_is_whole = false;
             verify.failed(error, 0);
         }
+        without_receipt += u32::from(!view.has_receipt(number));
         verify.report.checked.lines += object.events;
         if !view.is_delivered(number) {
             bytes(verify, &view, number, &object)?;
         }
+    }
+    if index_is_whole && let Err(error) = view.index.reader().and_then(IndexReader::read_rest) {
+        verify.failed(error, 0);
+    }
+    if !view.manifest.is_at_end() {
+        verify.damaged(&view.dir.join(MANIFEST_FILE), "goes on after its end", 0);
+    }
+    // Only a part of which every object has its receipt moves there.
+    let is_delivered = view.shelf == Shelf::Stage(Stage::Receipts);
+    if is_delivered && journal_is_whole && without_receipt > 0 {
+        let what = format!("{without_receipt} receipts are missing");
+        verify.damaged(&view.dir.join(DELIVERIES_FILE), what, 0);
     }
     let path = view.dir.join(SEGMENTS_FILE);
     let manifest = view.manifest.end()?;
     if end_of_segments > manifest.segments_bytes {
         return Err(Error::damaged(&path, "is shorter than the objects of its manifest"));
     }
+    // Damage to it loses no event: a repeat may be delivered.
+    let expected = manifest.identities.map_or(0, |identities| identities.entries);
+    if let Err(error) = identities(verify.data, view.name, expected) {
+        verify.failed(error, 0);
+    }
     Ok(())
+}
+
+/// The identities of a part: as many as its manifest says.
+fn identities(data: &DataDir, name: PartName, expected: u64) -> Result<()> {
+    follow(data, name, |_, dir| {
+        let Some(mut reader) = IdentitiesReader::open(&dir)? else {
+            let what = format!("is missing, with {expected} entries");
+            return if expected == 0 {
+                Ok(())
+            } else {
+                Err(Error::damaged(&dir.join(IDENTITIES_FILE), what))
+            };
+        };
+        let mut entries = 0;
+        while reader.next_entry()?.is_some() {
+            entries += 1;
+        }
+        let what = format!("has {entries} entries where its manifest says {expected}");
+        if entries == expected {
+            Ok(())
+        } else {
+            Err(Error::damaged(&dir.join(IDENTITIES_FILE), what))
+        }
+    })
+    .map(|_| ())
 }
 
 /// The ids of an object: as many as it has lines, from its first to its last.
 fn index(view: &mut PartView, object: &SealedObject) -> Result<()> {
     let (mut lines, mut first, mut last) = (0, None, None::<EventId>);
-    view.index.lines(object.index, |line| {
+    view.index.reader()?.lines(object.index, |line| {
         lines += 1;
         first.get_or_insert(line.id);
         last = Some(line.id);
@@ -114,18 +165,12 @@ fn journal(data: &DataDir, name: PartName) -> Result<()> {
     follow(data, name, |shelf, dir| {
         let path = dir.join(DELIVERIES_FILE);
         let Some(end) = end_of_deliveries(&dir)? else { return Ok(()) };
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
-        let length = file.metadata().map_err(Error::io(&path))?.len();
+        let length = fs::metadata(&path).map_err(Error::io(&path))?.len();
         let left = length.saturating_sub(end);
         if left == 0 {
             return Ok(());
         }
-        let mut frame = [0; 4];
-        file.seek(SeekFrom::Start(end))
-            .and_then(|_| file.read(&mut frame))
-            .map_err(Error::io(&path))?;
-        let body = u64::from(u32::from_le_bytes(frame));
-        let is_torn = left < FRAME_HEAD_BYTES || left - FRAME_HEAD_BYTES < body;
+        let is_torn = is_torn(&path, end)?;
         // A flusher that is writing right now has ended the frame when one looks again.
         let has_grown = fs::metadata(&path).is_ok_and(|metadata| metadata.len() != length)
             || end_of_deliveries(&dir)? != Some(end);

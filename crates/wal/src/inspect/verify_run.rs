@@ -42,6 +42,7 @@ pub(crate) fn events_of(dir: &Path) -> Option<u64> {
 struct Tally {
     destinations: u32,
     events: u64,
+    payload_bytes: u64,
     missing: u64,
     damage: Option<String>,
 }
@@ -56,7 +57,8 @@ impl Tally {
 /// Reads a copy of the run in `dir` from one end to the other: how many events there are, and what
 /// is wrong with it.
 pub(crate) fn check(reader: &RunReader, dir: &Path) -> (u64, Option<Damaged>) {
-    let mut tally = Tally::default();
+    let damage = reader.damage().map(str::to_owned);
+    let mut tally = Tally { damage, ..Tally::default() };
     for destination in reader.destinations() {
         match destination {
             Ok((id, _)) => {
@@ -66,7 +68,10 @@ pub(crate) fn check(reader: &RunReader, dir: &Path) -> (u64, Option<Damaged>) {
                         Ok(record) => {
                             for event in record.iter() {
                                 match event {
-                                    Ok(_) => tally.events += 1,
+                                    Ok(event) => {
+                                        tally.events += 1;
+                                        tally.payload_bytes += event.payload.len() as u64;
+                                    }
                                     Err(damage) => tally.damage(damage),
                                 }
                             }
@@ -78,6 +83,11 @@ pub(crate) fn check(reader: &RunReader, dir: &Path) -> (u64, Option<Damaged>) {
             Err(damage) => tally.damage(damage),
         }
     }
+    for places in reader.identified() {
+        if let Err(damage) = places {
+            tally.damage(damage);
+        }
+    }
     let end = reader.end().unwrap_or_else(|damage| {
         tally.damage(damage);
         0
@@ -85,12 +95,15 @@ pub(crate) fn check(reader: &RunReader, dir: &Path) -> (u64, Option<Damaged>) {
     // Without a closing record, positions still have no gaps up to the last that there is.
     let expected = reader.closed().map_or(end, |closed| closed.events);
     let missing = expected.saturating_sub(tally.events).max(tally.missing);
-    let destinations = reader.closed().map_or(tally.destinations, |closed| closed.destinations);
+    let held = (tally.events, tally.destinations, tally.payload_bytes);
+    let is_as_closed = reader
+        .closed()
+        .is_none_or(|closed| held == (closed.events, closed.destinations, closed.payload_bytes));
     let what = if let Some(what) = tally.damage {
         Some(what)
     } else if missing > 0 {
         Some(format!("{missing} of {expected} events are missing"))
-    } else if tally.events > expected || destinations != tally.destinations {
+    } else if !is_as_closed {
         Some("holds something else than its closing record says".to_owned())
     } else {
         None

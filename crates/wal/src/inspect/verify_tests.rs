@@ -107,6 +107,82 @@ fn a_torn_journal_is_damage_only_where_nobody_goes_on_with_it() {
 }
 
 #[test]
+fn what_lies_behind_the_end_is_found() {
+    let fixture = Fixture::new();
+    let (minute, _) = fixture.finished(&[("a", "", "1"), ("b", "", "2")]);
+    let part = fixture.seal(minute);
+    fixture.journal(part, &[(0, delivered(1)), (1, delivered(2))]);
+    fixture.remove_runs(minute);
+    fixture.move_part(part, Stage::Receipts);
+    std::fs::remove_file(fixture.part_file(part, "segments")).unwrap();
+    assert_eq!(verify(&fixture).damaged, []);
+    for file in ["manifest", "index", "deliveries"] {
+        let path = fixture.part_file(part, file);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
+        let damaged = verify(&fixture).damaged;
+        assert_eq!(damaged.len(), 1, "{file}: {damaged:?}");
+        assert_eq!((&damaged[0].path, damaged[0].missing), (&path, Some(0)));
+        std::fs::write(&path, &whole).unwrap();
+    }
+}
+
+#[test]
+fn receipts_that_are_missing_are_found() {
+    let fixture = Fixture::new();
+    let (minute, _) = fixture.finished(&[("a", "", "1"), ("b", "", "2")]);
+    let part = fixture.seal(minute);
+    fixture.journal(part, &[(0, delivered(1))]);
+    fixture.remove_runs(minute);
+    fixture.move_part(part, Stage::Receipts);
+    let path = fixture.part_file(part, "deliveries");
+    for _ in 0..2 {
+        let damaged = verify(&fixture).damaged;
+        assert_eq!(damaged.len(), 1, "{damaged:?}");
+        assert_eq!((&damaged[0].path, damaged[0].missing), (&path, Some(0)));
+        std::fs::remove_file(&path).unwrap_or_default();
+    }
+}
+
+#[test]
+fn a_manifest_and_a_run_of_another_minute_are_found() {
+    let fixture = Fixture::new();
+    let parts = ["a", "b"].map(|prefix| {
+        let (minute, _) = fixture.finished(&[(prefix, "", "1")]);
+        let part = fixture.seal(minute);
+        fixture.remove_runs(minute);
+        fixture.part_file(part, "manifest")
+    });
+    let runs = ["c", "d"].map(|prefix| {
+        fixture.finished(&[(prefix, "", "1")]);
+        fixture.data.run_dir(*fixture.data.runs().unwrap().last().unwrap())
+    });
+    assert_eq!(verify(&fixture).damaged, []);
+    let swap = |one: &Path, other: &Path| {
+        let aside = one.with_extension("aside");
+        std::fs::rename(one, &aside).unwrap();
+        std::fs::rename(other, one).unwrap();
+        std::fs::rename(&aside, other).unwrap();
+    };
+    swap(&parts[0], &parts[1]);
+    for name in ["db", "conf"] {
+        swap(&runs[0].join(name), &runs[1].join(name));
+    }
+    for run in &runs {
+        for entry in std::fs::read_dir(run).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("snap.") {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+    let damaged = verify(&fixture).damaged;
+    assert_eq!(damaged.len(), 4, "{damaged:?}");
+    for path in parts.iter().chain(&runs) {
+        assert!(damaged.iter().any(|damaged| damaged.path == *path), "{damaged:?}");
+    }
+}
+
+#[test]
 fn a_flipped_byte_in_a_run_is_found() {
     let fixture = Fixture::new();
     let payload = format!("\"{}\"", "needle ".repeat(400));

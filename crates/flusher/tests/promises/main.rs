@@ -1,6 +1,8 @@
-//! The flusher's promises, F1 to F6, on a real log and a store that fails as it is told to.
+//! The flusher's promises, F1 to F7, on a real log and a store that fails as it is told to.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod repeats;
 
 use std::io::Read;
 use std::path::Path;
@@ -66,6 +68,7 @@ impl Bench {
             gzip_level: GzipLevel::Fixed(6),
             upload_concurrency: 4,
             receipt_retention: Duration::from_secs(3600),
+            idempotency_window: Duration::from_secs(900),
         }
     }
 
@@ -178,6 +181,30 @@ async fn f4_the_log_goes_only_when_every_object_is_settled() {
     let data = bench.data();
     assert_eq!(data.runs().unwrap().len(), 1);
     assert_eq!(data.parts(Stage::Sealed).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn f4_what_is_not_taken_for_long_keeps_its_sealed_bytes_and_no_others() {
+    let bench = Bench::new();
+    bench.accept(&["bad", "good"]).await;
+    for _ in 0..20 {
+        bench.store.script_for(destination("bad"), refusal(Class::Retry));
+    }
+    assert_eq!(bench.once().await, Drained::No);
+    assert_eq!(bench.data().runs().unwrap().len(), 1, "it may be taken in a moment");
+    bench.clock.advance(Duration::from_secs(600));
+    assert_eq!(bench.once().await, Drained::No);
+    let data = bench.data();
+    assert!(data.runs().unwrap().is_empty(), "the log does not stay for one destination");
+    assert_eq!(data.parts(Stage::Sealed).unwrap().len(), 1, "nobody has to do anything about it");
+
+    let mut tries = 0;
+    while bench.once().await == Drained::No {
+        tries += 1;
+        assert!(tries <= 20, "it was refused 20 times");
+        bench.clock.advance(Duration::from_secs(600));
+    }
+    assert_eq!(bench.delivered(), Bench::expected(&["bad", "good"]));
 }
 
 #[tokio::test]

@@ -1,0 +1,60 @@
+//! `minutelog admin doctor`: what the configuration says of this machine and of its buckets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::{DoctorPlan, Listener, Machine};
+use model::SystemClock;
+
+use super::admin::Stop;
+use super::token::random_hex;
+use super::{runtime, s3};
+use crate::args::admin::DoctorArgs;
+use crate::config::{AllowPattern, AuthMode, Config};
+
+/// How long one question to a bucket may take: somebody waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs `admin doctor`.
+pub(super) fn run(
+    config: &Config,
+    args: DoctorArgs,
+    screen: &mut admin::Screen<'_>,
+) -> Result<(), Stop> {
+    let plan = plan(config, args, random_hex::<16>()?);
+    runtime()?.block_on(async {
+        let limits = store::Limits { read: PATIENCE, ..store::Limits::default() };
+        let store = s3::connect_within(config, limits).await?;
+        Ok(admin::doctor(plan, &store, Arc::new(SystemClock), screen).await?)
+    })
+}
+
+fn plan(config: &Config, args: DoctorArgs, nonce: String) -> DoctorPlan {
+    let of_tokens = config.tokens.iter().flat_map(|token| &token.allow);
+    let configured = config.buckets.iter().map(|bucket| bucket.name.clone());
+    DoctorPlan {
+        machine: machine(config),
+        buckets: configured.chain(of_tokens.filter_map(AllowPattern::bucket)).collect(),
+        only: args.bucket,
+        prefix: args.prefix,
+        write: args.write,
+        nonce,
+    }
+}
+
+fn machine(config: &Config) -> Machine {
+    let listener = |key, address| Listener { key, address };
+    Machine {
+        data_dir: config.data_dir.clone(),
+        max_bytes: config.log.max_bytes.get(),
+        clients: listener("ingest.listen", config.ingest.listen),
+        ops: vec![
+            listener("ingest.ops_listen", config.ingest.ops_listen),
+            listener("flusher.ops_listen", config.flusher.ops_listen),
+        ],
+        tokens: match config.ingest.auth {
+            AuthMode::Tokens => Some(config.tokens.len()),
+            AuthMode::None => None,
+        },
+    }
+}

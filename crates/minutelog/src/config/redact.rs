@@ -1,0 +1,59 @@
+//! Secrets that stand where they don't belong, and that a complaint about the place would repeat.
+
+/// How the tokens of `minutelog admin token` begin.
+const TOKEN: &str = "ml_";
+/// So many hex digits after it are no name that somebody chose.
+const TOKEN_DIGITS: usize = 16;
+
+/// The text without tokens, and without the credentials of addresses.
+pub(crate) fn redacted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(secret) = [token(rest), credentials(rest)].into_iter().flatten().min() {
+        let (start, end) = secret;
+        shown.push_str(rest.get(..start).unwrap_or_default());
+        shown.push('…');
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    shown + rest
+}
+
+/// Where the digits of the first token begin and end.
+fn token(text: &str) -> Option<(usize, usize)> {
+    text.match_indices(TOKEN).find_map(|(at, _)| {
+        let start = at + TOKEN.len();
+        let digits = text.get(start..)?.bytes().take_while(u8::is_ascii_hexdigit).count();
+        (digits >= TOKEN_DIGITS).then_some((start, start + digits))
+    })
+}
+
+/// Where the credentials of the first address that has some begin and end.
+fn credentials(text: &str) -> Option<(usize, usize)> {
+    text.match_indices("://").find_map(|(at, _)| {
+        let start = at + "://".len();
+        let rest = text.get(start..)?;
+        let host = rest.split(['/', '"', '\'', ' ', '`']).next()?;
+        let end = start + host.rfind('@')?;
+        (end > start).then_some((start, end))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn secrets_go_and_the_rest_stays() {
+        for (text, shown) in [
+            ("", ""),
+            ("a name ml_checkout, ml_0123", "a name ml_checkout, ml_0123"),
+            ("\"ml_0123456789abcdef0\" is", "\"ml_…\" is"),
+            ("ml_0123456789abcdef ml_fedcba9876543210é", "ml_… ml_…é"),
+            ("\"http://a:b@host/c@d\" is", "\"http://…@host/c@d\" is"),
+            ("http://host/ and mail@host", "http://host/ and mail@host"),
+            ("s://a@b ml_0123456789abcdef t://c@d", "s://…@b ml_… t://…@d"),
+        ] {
+            assert_eq!(redacted(text), shown);
+        }
+    }
+}

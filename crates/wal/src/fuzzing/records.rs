@@ -1,0 +1,58 @@
+//! Records of a run's database.
+
+use crate::codec::{self, CHECKSUM_BYTES};
+use crate::fuzzing::{take, take_byte, take_index};
+use crate::record::{Key, decode_definition, decode_events, encode_definition, encode_events};
+
+/// The input is a key and what stands behind the checksum of a value. What is accepted is written
+/// as it was read; a changed byte, and the value under another key, are noticed.
+pub fn record(mut data: &[u8]) {
+    let at = take_index(&mut data, 1 << 16);
+    let flip = take_byte(&mut data).max(1);
+    let length = usize::from(take_byte(&mut data) % 26);
+    let key = take(&mut data, length);
+    match Key::parse(key) {
+        Some(Key::Definition(destination)) => assert_eq!(destination.definition_key(), key),
+        Some(Key::Events { destination, first, slice }) => {
+            assert_eq!(destination.events_key(first, slice), key);
+        }
+        None => {}
+    }
+    let value = [&codec::checksum(&[key, data])[..], data].concat();
+    if let Ok((head, frames)) = decode_events(key, &value) {
+        let again = encode_events(key, &head, &[frames]);
+        assert_eq!(decode_events(key, &again).expect("it was just written"), (head, frames));
+        events(frames);
+    }
+    if let Ok(destination) = decode_definition(key, &value) {
+        let again = encode_definition(key, &destination);
+        assert_eq!(decode_definition(key, &again).expect("it was just written"), destination);
+    }
+    noticed(key, value, at, flip);
+}
+
+/// Events one after the other: each is within the bytes, and is written as it was read.
+fn events(mut frames: &[u8]) {
+    while let Ok((name, payload, rest)) = codec::decode_event(frames) {
+        assert!(name.len() + payload.len() + rest.len() < frames.len(), "lengths take bytes");
+        let mut again = Vec::new();
+        codec::encode_event(name, payload, &mut again);
+        let (name_again, payload_again, nothing) =
+            codec::decode_event(&again).expect("it was just written");
+        assert_eq!((name_again, payload_again, nothing), (name, payload, &b""[..]));
+        frames = rest;
+    }
+}
+
+fn noticed(key: &[u8], value: Vec<u8>, at: usize, flip: u8) {
+    let other = [key, b"\0"].concat();
+    assert!(decode_events(&other, &value).is_err(), "a value under another key");
+    let mut changed = value;
+    let at = at % changed.len();
+    *changed.get_mut(at).expect("it is below the length") ^= flip;
+    assert!(decode_events(key, &changed).is_err(), "byte {at} of {}", changed.len());
+    assert!(decode_definition(key, &changed).is_err(), "byte {at} of {}", changed.len());
+    changed.truncate(at);
+    assert!(decode_events(key, &changed).is_err(), "cut to {at}");
+    assert!(changed.len() >= CHECKSUM_BYTES || decode_definition(key, &changed).is_err());
+}

@@ -1,0 +1,78 @@
+//! Who holds a run while it is read: the flusher alone, or readers that copy it.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io, thread};
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::layout::LOCK_FILE;
+use crate::lock::Lock;
+use crate::regular::is_no_file;
+use crate::run::DB_FILE;
+
+/// How long a reader waits for the flusher to let go of a run that it wants to copy.
+const COPY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a living process may still write to the run in `run_dir`. One that only reads it, so as
+/// to copy it, holds its lock together with others.
+pub fn is_held(run_dir: &Path) -> bool {
+    matches!(Lock::shared(&run_dir.join(LOCK_FILE)), Err(Error::Busy { .. }))
+}
+
+/// Takes the lock of a run. It is an empty file: one that is lost, or is none any more, has cost
+/// nothing. sled's own lock keeps a writer apart that lives all the same.
+pub(crate) fn lock_of(dir: &Path) -> Result<Lock> {
+    let path = dir.join(LOCK_FILE);
+    match Lock::existing(&path) {
+        Err(Error::Damaged { .. }) if dir.is_dir() && !dir.is_symlink() => {
+            durable::rename(&path, &dir.join("damaged.lock"))?;
+            Lock::exclusive(&path)
+        }
+        Err(error) if error.is_not_found() && dir.join(DB_FILE).exists() && !dir.is_symlink() => {
+            Lock::exclusive(&path)
+        }
+        other => other,
+    }
+}
+
+/// Takes the lock of a run beside other readers; waits while the flusher has it.
+pub(crate) fn wait_for_shared_lock(path: &Path) -> Result<Lock> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match Lock::shared(path) {
+            Err(Error::Busy { .. }) if waited < COPY_PATIENCE => {
+                let pause = Duration::from_millis(20);
+                thread::sleep(pause);
+                waited += pause;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Copies what sled needs of the run in `dir`.
+pub(crate) fn copy_database(dir: &Path) -> Result<tempfile::TempDir> {
+    let copy = tempfile::Builder::new()
+        .prefix("minutelog-")
+        .tempdir()
+        .map_err(Error::io(&std::env::temp_dir()))?;
+    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
+        let from = entry.map_err(Error::io(dir))?.path();
+        let name = from.file_name().unwrap_or_default();
+        let needed = name == DB_FILE
+            || name == "conf"
+            || name.to_str().is_some_and(|name| name.starts_with("snap."));
+        if needed && is_no_file(&from) {
+            return Err(Error::damaged(&from, "is no file"));
+        }
+        if needed {
+            fs::copy(&from, copy.path().join(name)).map_err(Error::io(&from))?;
+        }
+    }
+    if copy.path().join(DB_FILE).exists() {
+        Ok(copy)
+    } else {
+        Err(Error::io(&dir.join(DB_FILE))(io::ErrorKind::NotFound.into()))
+    }
+}

@@ -33,7 +33,7 @@ pub use load::{Load, LoadPlan, Witness};
 pub use objects::{Object, Objects, minute_of, run_of, time_of};
 pub use output::{Output, run, run_for};
 pub use pair::{Ended, Pair};
-pub use poll::{PATIENCE, until, until_for, wait_for};
+pub use poll::{PATIENCE, until, until_for, wait_for, while_it_goes_on};
 pub use random::Random;
 pub use s3::{Fault, Rule, RuleId, S3Server, Seen, Snapshot};
 pub use service::Service;

@@ -1,5 +1,6 @@
 //! Waiting: always for something to be so, never for time to pass.
 
+use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,24 @@ pub fn until_for<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Opt
             return answer;
         }
         assert!(start.elapsed() < patience, "waited {patience:?} in vain for {what}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Waits while something goes on: until `look` finds it ended, and returns `None`. Where what it finds
+/// stays the same for so long, it never will.
+pub fn while_it_goes_on<T: PartialEq + Debug>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) {
+    let mut last = None;
+    let mut since = Instant::now();
+    while let Some(found) = look() {
+        if last.as_ref() != Some(&found) {
+            (last, since) = (Some(found), Instant::now());
+        }
+        assert!(since.elapsed() < patience, "waited {patience:?} in vain for {what}: {last:#?}");
         thread::sleep(PAUSE);
     }
 }

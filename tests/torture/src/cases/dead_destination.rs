@@ -1,13 +1,14 @@
-//! One destination that never works among a hundred that do: it delays none of them, its data
-//! neither pins theirs nor is forgotten, and once it is mended all of it arrives.
+//! Destinations that never work among a hundred that do, each in a way of its own: they delay none of
+//! the others, their data neither pins the others' nor is forgotten, and once they are mended all of
+//! it arrives.
 
-use std::fs::read_dir;
+use std::fs::{DirEntry, read_dir};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::{
-    Fault, Kind, LoadPlan, Objects, PATIENCE, Pair, Rule, Setup, Site, until_for, wait_for,
+    Fault, Kind, LoadPlan, Objects, PATIENCE, Pair, Rule, Setup, Site, wait_for, while_it_goes_on,
 };
 
 use crate::case::{Case, Plan};
@@ -15,18 +16,25 @@ use crate::figures::Figures;
 use crate::judge::{Late, judge, lag_ms};
 use crate::process::disk_bytes;
 
-/// A round is a second of load, each of which is a minute here, for each way in which it is dead.
+/// A round is a second of load.
 pub(crate) const CASE: Case = Case {
     name: "dead-destination",
-    about: "one destination that never works among a hundred that do, then mended; admin retry",
+    about: "four destinations that never work among a hundred that do, then mended; admin retry",
     needs: &[],
-    short: 4,
-    long: 900,
+    short: 8,
+    long: 3600,
     run,
 };
 
 const WORKING: usize = 100;
-const DEAD: &str = "dead-bucket";
+
+/// Buckets with one destination each.
+const DEAD: [&str; 4] = ["forbidden-bucket", "missing-bucket", "busy-bucket", "silent-bucket"];
+
+/// A minute in short passes and in long ones, which would write and read too many small objects.
+const SHORT_MINUTE: &str = "1s";
+const LONG_MINUTE: &str = "10s";
+const LONG_FROM_ROUNDS: u64 = 60;
 
 /// E: two minutes, by the clock on the wall.
 const LARGEST_LAG_MS: u64 = 120_000;
@@ -35,7 +43,12 @@ const LARGEST_LAG_MS: u64 = 120_000;
 const BOOKKEEPING_BYTES: u64 = 16 * 1024;
 
 fn run(plan: &Plan<'_>) -> Figures {
-    let mut figures = Figures::default();
+    let is_long = plan.rounds >= LONG_FROM_ROUNDS;
+    let site = Site::with(&Setup {
+        buckets: [&["my-bucket"][..], &DEAD].concat(),
+        interval: if is_long { LONG_MINUTE } else { SHORT_MINUTE },
+        ..Setup::default()
+    });
     // What parks, what is tried again and again, and what never answers.
     let faults = [
         Fault::Refuse(403, "AccessDenied"),
@@ -43,22 +56,14 @@ fn run(plan: &Plan<'_>) -> Figures {
         Fault::Refuse(503, "SlowDown"),
         Fault::Hang,
     ];
-    for fault in faults {
-        figures.join(&one_way(plan, &fault));
-    }
-    figures
-}
-
-fn one_way(plan: &Plan<'_>, fault: &Fault) -> Figures {
-    let name = format!("{fault:?}");
-    let mut random = plan.random(&name);
-    let site = Site::with(&Setup { buckets: vec!["my-bucket", DEAD], ..Setup::default() });
-    let dead = site.s3.add(Rule::new(fault.clone()).bucket(DEAD));
+    let dead = DEAD.iter().zip(faults);
+    let dead: Vec<_> = dead.map(|(it, fault)| site.s3.add(Rule::new(fault).bucket(it))).collect();
     let load = plan.load(&LoadPlan {
         destinations: destinations(),
         events_per_request: 60,
         pad_bytes: 200,
-        ..LoadPlan::new(random.number())
+        rest: Duration::from_millis(250),
+        ..LoadPlan::new(plan.random("load").number())
     });
     let mut pair = Pair::new(&site, &load);
     pair.start_both();
@@ -67,45 +72,52 @@ fn one_way(plan: &Plan<'_>, fault: &Fault) -> Figures {
     pair.kill_both();
     let ledger = load.stop();
 
-    // While it is still dead, all the others get theirs.
-    let working = ledger.acknowledged_to(|sent| sent.bucket != DEAD);
+    // While they are still dead, all the others get theirs.
+    let working = ledger.acknowledged_to(|sent| !DEAD.contains(&&*sent.bucket));
     wait_for("the destinations that work to have all of theirs", || {
         let objects = Objects::read(&site.s3);
         objects.0.iter().map(|object| object.lines.len()).sum::<usize>() >= working
     });
     // What never answers is given up after the time-outs of its upload, not before.
-    let what = format!("the log to hold no more than what waits for the dead one: {name}");
-    until_for(PATIENCE * 5, &what, || {
-        let mut runs = read_dir(site.data().join("open")).ok()?;
-        runs.next().is_none().then_some(())
-    });
+    while_it_goes_on(
+        PATIENCE * 5,
+        "the log to hold no more than what waits for the dead ones",
+        || {
+            let runs: Vec<_> = read_dir(site.data().join("open")).ok()?.flatten().collect();
+            (!runs.is_empty()).then(|| runs.iter().map(DirEntry::file_name).collect::<Vec<_>>())
+        },
+    );
     let objects = Objects::read(&site.s3);
-    assert!(objects.0.iter().all(|object| object.bucket != DEAD), "{DEAD} is dead");
+    let too_early = objects.0.iter().find(|object| DEAD.contains(&&*object.bucket));
+    assert!(too_early.is_none(), "it is dead: {too_early:?}");
     let lag = lag_ms(&site, &objects);
-    assert!(lag <= LARGEST_LAG_MS, "{name}: a working destination waited {lag} ms");
-    assert_nothing_is_pinned(&site, &name);
+    assert!(lag <= LARGEST_LAG_MS, "a working destination waited {lag} ms");
+    assert_nothing_is_pinned(&site);
 
-    site.s3.mend(dead);
-    site.admin(&["retry", "--bucket", DEAD]).exits(0);
+    for rule in dead {
+        site.s3.mend(rule);
+    }
+    for bucket in DEAD {
+        site.admin(&["retry", "--bucket", bucket]).exits(0);
+    }
     let mut figures = Figures::default();
-    figures.add("ways", 1);
+    figures.add("seconds", plan.rounds);
     figures.highest("lag_of_the_others_ms", lag);
-    let waited = ledger.acknowledged() - working;
+    figures.add("waited_for_the_dead_ones", (ledger.acknowledged() - working) as u64);
     site.wait_until_drained();
     assert_eq!(flusher.terminate(), Some(0));
-    figures.add("waited_for_the_dead_one", waited as u64);
     figures.join(&judge(&site, &ledger, Late::Forbidden));
     figures
 }
 
 fn destinations() -> Vec<(String, String)> {
     let working = (0..WORKING).map(|number| ("my-bucket".to_owned(), format!("p{number:02}")));
-    working.chain([(DEAD.to_owned(), "x".to_owned())]).collect()
+    working.chain(DEAD.map(|bucket| (bucket.to_owned(), "x".to_owned()))).collect()
 }
 
-/// What lies on disk is what the dead destination waits for, and the books.
+/// What lies on disk is what the dead destinations wait for, and the books.
 #[track_caller]
-fn assert_nothing_is_pinned(site: &Site, fault: &str) {
+fn assert_nothing_is_pinned(site: &Site) {
     let rows = site.log_rows();
     let waiting: u64 = rows.iter().filter_map(|row| row["bytes"].as_u64()).sum();
     let held: u64 =
@@ -114,7 +126,7 @@ fn assert_nothing_is_pinned(site: &Site, fault: &str) {
     let events: u64 = rows.iter().filter_map(|row| row["events"].as_u64()).sum();
     // A payload has some 140 bytes in the mean, half of which its compression saves.
     let limit = events * 300 + books;
-    assert!(held <= limit, "{fault}: {held} bytes on disk for {events} events, {waiting} told");
+    assert!(held <= limit, "{held} bytes on disk for {events} events, {waiting} told");
     let shown = rows.iter().all(|row| row["error"] != Value::Null);
-    assert!(shown, "{fault}: what waits tells why: {rows:#?}");
+    assert!(shown, "what waits tells why: {rows:#?}");
 }

@@ -241,7 +241,7 @@ impl Delivery {
         let object = part.object(sealed);
         let started = Instant::now();
         let put = self.store.put(&object);
-        let result = self.lanes.run(place, object.destination.bucket(), put).await;
+        let (result, place) = self.lanes.run(place, object.destination.bucket(), put).await;
         fault_point!("flusher::uploaded");
         metrics::attempt(&result, started.elapsed());
         let at_ms = now_ms(&*self.clock);
@@ -258,7 +258,7 @@ impl Delivery {
                     already_there: confirmation.proof == Proof::AlreadyThere,
                 };
                 // F2: the receipt is written only here, where S3 has confirmed the object.
-                let durable = journal.record(number, Outcome::Delivered(receipt)).await;
+                let durable = journal.record(number, Outcome::Delivered(receipt), place).await;
                 metrics::delivered(&object, self.clock.now());
                 tracing::info!(
                     minute = %part.name.minute, bucket = %object.destination.bucket(),
@@ -269,7 +269,7 @@ impl Delivery {
             Err(error) => {
                 let outcome = self.failed(&object.destination, &error, at_ms);
                 let given_up = outcome.is_settled();
-                if journal.record(number, outcome).await && given_up {
+                if journal.record(number, outcome, place).await && given_up {
                     return Upload::GivenUp;
                 }
                 let gate = self.health(|health| health.gate(&object.destination, self.clock.now()));

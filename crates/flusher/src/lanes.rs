@@ -76,17 +76,17 @@ impl Lanes {
         Arc::clone(&self.slow).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
     }
 
-    /// Does `work` for `bucket` on a place. After a while the place is given back, if the number of
-    /// those who take long allows it.
+    /// Does `work` for `bucket` on a place, and gives the place back with what came of it. Where it
+    /// takes long, its place goes to others, if the number of those who take long allows it.
     pub(crate) async fn run<T>(
         &self,
         place: Place,
         bucket: &Bucket,
         work: impl Future<Output = T>,
-    ) -> T {
+    ) -> (T, Place) {
         tokio::pin!(work);
         tokio::select! {
-            done = &mut work => return done,
+            done = &mut work => return (done, place),
             () = tokio::time::sleep(FAST_FOR) => {}
         }
         let long = Long::begin(self, bucket);
@@ -98,8 +98,8 @@ impl Lanes {
             Err(_) => place,
         };
         let done = work.await;
-        drop((held, long));
-        done
+        drop(long);
+        (done, held)
     }
 }
 

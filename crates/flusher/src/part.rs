@@ -12,8 +12,11 @@ use wal::{
 use crate::error::Error;
 use crate::faults::fault_point;
 
-/// How many objects are read ahead, and how many outcomes may wait for one sync.
+/// How many objects are read ahead.
 const AHEAD: usize = 64;
+
+/// How many outcomes may share a sync, and how many more may wait for the next one.
+const OUTCOMES_A_SYNC: usize = 512;
 
 /// A part and where it is.
 #[derive(Clone, Debug)]
@@ -126,11 +129,11 @@ pub(crate) struct JournalHandle(mpsc::Sender<Entry>);
 
 impl JournalTask {
     fn start(mut journal: DeliveryJournal) -> Self {
-        let (entries, mut waiting) = mpsc::channel::<Entry>(AHEAD);
+        let (entries, mut waiting) = mpsc::channel::<Entry>(OUTCOMES_A_SYNC);
         let write = move || {
             while let Some(first) = waiting.blocking_recv() {
                 let mut batch = vec![first];
-                while batch.len() < AHEAD
+                while batch.len() < OUTCOMES_A_SYNC
                     && let Ok(entry) = waiting.try_recv()
                 {
                     batch.push(entry);
@@ -165,10 +168,13 @@ impl JournalTask {
 }
 
 impl JournalHandle {
-    /// Writes an outcome; returns whether it is durable now.
-    pub(crate) async fn record(&self, object: u32, outcome: Outcome) -> bool {
+    /// Writes an outcome; returns whether it is durable now. Gives `place` back as soon as the
+    /// journal has taken it: uploads that are faster than the disk wait for it in their lane.
+    pub(crate) async fn record<T>(&self, object: u32, outcome: Outcome, place: T) -> bool {
         let (synced, durable) = oneshot::channel();
-        self.0.send(Entry { object, outcome, synced }).await.is_ok() && durable.await.is_ok()
+        let taken = self.0.send(Entry { object, outcome, synced }).await.is_ok();
+        drop(place);
+        taken && durable.await.is_ok()
     }
 
     /// Writes an outcome that nothing depends on, for people who look.

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use model::UnixMillis;
-use wal::{DataDir, Outcome, Stage, durable, is_near, read_deliveries};
+use wal::{DataDir, Outcome, Stage, durable, each_delivery, is_near};
 
 /// Removes receipts that are older than `retention`; returns how many parts that were. Those that a
 /// run still on disk may hold repeats of, `window` away at most, are kept until it is gone.
@@ -25,16 +25,18 @@ pub(crate) fn remove_old_receipts(
             continue;
         }
         let dir = data.part_dir(Stage::Receipts, name);
-        let deliveries = match read_deliveries(&dir) {
+        let mut last_ms = 0;
+        let read = each_delivery(&dir, |_, outcome| {
+            if let Outcome::Delivered(receipt) = outcome {
+                last_ms = receipt.at_ms.max(last_ms);
+            }
+        });
+        match read {
             // When they were written nobody knows; one that cannot be read keeps no other.
             Err(wal::Error::Damaged { .. }) => continue,
             other => other?,
-        };
-        let last = deliveries.into_values().filter_map(|outcome| match outcome {
-            Outcome::Delivered(receipt) => Some(receipt.at_ms),
-            _ => None,
-        });
-        if now.since(UnixMillis::new(last.max().unwrap_or(0))) > retention {
+        }
+        if now.since(UnixMillis::new(last_ms)) > retention {
             // A crash in the middle must not leave half a part under its name.
             let aside = data.sealing_dir().join(name.to_string());
             fs::rename(&dir, &aside).map_err(wal::Error::io(&dir))?;

@@ -19,7 +19,7 @@ use wal::{
 
 use crate::faults::fault_point;
 use crate::repeats::{Repeats, Verdict};
-use crate::segment::SegmentWriter;
+use crate::segment::SegmentsWriter;
 
 /// What came of an attempt to seal a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,11 +177,10 @@ struct Tally {
 
 struct SealWriter {
     head: ManifestHead,
-    level: u32,
     nonce: [u8; 32],
     manifest: ManifestWriter,
     index: IndexWriter,
-    segments: BufWriter<File>,
+    segments: SegmentsWriter<BufWriter<File>>,
     segments_path: std::path::PathBuf,
     offset: u64,
     tallies: Vec<Tally>,
@@ -196,14 +195,13 @@ impl SealWriter {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).expect("Linux has random bytes");
         Ok(Self {
-            level,
             nonce,
             manifest: ManifestWriter::create(dir, &head)?,
             index: IndexWriter::create(dir, &head)?,
             tallies: vec![Tally::default(); head.runs.len()],
             repeats,
             head,
-            segments: BufWriter::with_capacity(1024 * 1024, segments),
+            segments: SegmentsWriter::new(BufWriter::with_capacity(1024 * 1024, segments), level),
             segments_path,
             offset: 0,
         })
@@ -237,7 +235,6 @@ impl SealWriter {
     ) -> wal::Result<()> {
         let io = |path: &Path, error| wal::Error::io(path)(error);
         let position = self.index.begin_object();
-        let mut segment = SegmentWriter::begin(&mut self.segments, self.level);
         let mut ends = None;
         let mut damages = Vec::new();
         for record in reader.records(id).take_while(|_| !stop.is_cancelled()) {
@@ -269,14 +266,16 @@ impl SealWriter {
                 if self.repeats.judge(run, event.id.seq().get()) == Verdict::Repeat {
                     continue;
                 }
-                segment.line(event.payload).map_err(|error| io(&self.segments_path, error))?;
+                self.segments
+                    .line(event.payload)
+                    .map_err(|error| io(&self.segments_path, error))?;
                 self.index.push(&event)?;
                 tally.events += 1;
                 let (first, _) = ends.unwrap_or((event.id, event.id));
                 ends = Some((first, event.id));
             }
         }
-        let segment = segment.finish().map_err(|error| io(&self.segments_path, error))?;
+        let segment = self.segments.end_object().map_err(|error| io(&self.segments_path, error))?;
         for damage in damages {
             self.note(damage);
         }
@@ -327,8 +326,9 @@ impl SealWriter {
 
     fn finish(mut self, dir: &Path, runs: Vec<SealedRun>) -> wal::Result<wal::ManifestEnd> {
         let mut finish = || {
-            self.segments.flush()?;
-            self.segments.get_ref().sync_all()
+            let segments = self.segments.inner_mut();
+            segments.flush()?;
+            segments.get_ref().sync_all()
         };
         finish().map_err(wal::Error::io(&self.segments_path))?;
         self.index.finish()?;

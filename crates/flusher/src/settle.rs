@@ -10,7 +10,7 @@ use std::path::Path;
 use model::UnixMillis;
 use wal::{
     DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, Outcome, RunName,
-    SEGMENTS_FILE, SealedObject, Stage, durable, is_there, open_file, read_deliveries,
+    SEGMENTS_FILE, SealedObject, Stage, durable, each_delivery, is_there, open_file,
 };
 
 use crate::faults::fault_point;
@@ -77,18 +77,19 @@ pub(crate) fn settle(
     let end = manifest.end()?;
     let minute = part.name.minute.interval().as_duration();
     let has_waited = now.since(head.sealed_at) >= minute * RELEASE_AFTER_MINUTES;
-    let permission = permission(count(&dir, &end)?, has_waited);
+    let words = LastWords::read(&dir, &end)?;
+    let permission = permission(words.counts(), has_waited);
     match permission {
         Permission::Keep => {}
         Permission::Remove => remove(part, &head, &end)?,
         Permission::Quarantine => quarantine(part, &head)?,
         Permission::Release => {
-            if !release(part, &head, &end)? {
+            if !release(part, &head, &end, &words)? {
                 return Ok(Permission::Keep);
             }
         }
         Permission::Park => {
-            if !release(part, &head, &end)? {
+            if !release(part, &head, &end, &words)? {
                 return Ok(Permission::Keep);
             }
             if part.stage == Stage::Sealed {
@@ -99,20 +100,48 @@ pub(crate) fn settle(
     Ok(permission)
 }
 
-/// Counts by what the journal says on disk, not by what this process remembers.
-fn count(dir: &Path, end: &ManifestEnd) -> wal::Result<Counts> {
-    let mut counts = Counts { objects: end.objects, ..Counts::default() };
-    for (object, outcome) in read_deliveries(dir)? {
-        if object < end.objects {
-            match outcome {
-                Outcome::Delivered(_) => counts.delivered += 1,
-                Outcome::Parked(_) => counts.parked += 1,
-                Outcome::Quarantined(_) => counts.quarantined += 1,
-                Outcome::Failed(_) => {}
+/// What the journal on disk says of each object, not what this process remembers: a byte for each.
+struct LastWords(Vec<Word>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Open,
+    Delivered,
+    Parked,
+    Quarantined,
+}
+
+impl LastWords {
+    fn read(dir: &Path, end: &ManifestEnd) -> wal::Result<Self> {
+        let mut words = vec![Word::Open; usize::try_from(end.objects).unwrap_or(usize::MAX)];
+        each_delivery(dir, |object, outcome| {
+            let index = usize::try_from(object).unwrap_or(usize::MAX);
+            if let Some(word) = words.get_mut(index) {
+                *word = match outcome {
+                    Outcome::Failed(_) => Word::Open,
+                    Outcome::Delivered(_) => Word::Delivered,
+                    Outcome::Parked(_) => Word::Parked,
+                    Outcome::Quarantined(_) => Word::Quarantined,
+                };
             }
+        })?;
+        Ok(Self(words))
+    }
+
+    fn is_delivered(&self, object: u32) -> bool {
+        let index = usize::try_from(object).unwrap_or(usize::MAX);
+        self.0.get(index) == Some(&Word::Delivered)
+    }
+
+    fn counts(&self) -> Counts {
+        let count = |of| self.0.iter().map(|word| u32::from(*word == of)).sum();
+        Counts {
+            objects: u32::try_from(self.0.len()).unwrap_or(u32::MAX),
+            delivered: count(Word::Delivered),
+            parked: count(Word::Parked),
+            quarantined: count(Word::Quarantined),
         }
     }
-    Ok(counts)
 }
 
 /// G5: reached only when S3 has confirmed every object of the part, and the receipts are synced.
@@ -147,13 +176,18 @@ fn remove_runs(data: &DataDir, head: &ManifestHead, end: &ManifestEnd) -> wal::R
 
 /// Lets the log entries and the delivered bytes go, and keeps what waits. Says whether it did:
 /// sealed bytes that cannot be read back are no reason to let the log go.
-fn release(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<bool> {
+fn release(
+    part: &Part,
+    head: &ManifestHead,
+    end: &ManifestEnd,
+    words: &LastWords,
+) -> wal::Result<bool> {
     let dir = part.dir();
-    if has_runs(part, head) && !sealed_bytes_are_whole(&dir)? {
+    if has_runs(part, head) && !sealed_bytes_are_whole(&dir, words)? {
         return Ok(false);
     }
     remove_runs(&part.data, head, end)?;
-    punch_out_what_is_delivered(&dir)?;
+    punch_out_what_is_delivered(&dir, words)?;
     Ok(true)
 }
 
@@ -164,8 +198,7 @@ fn has_runs(part: &Part, head: &ManifestHead) -> bool {
 }
 
 /// Whether everything that S3 has not confirmed can be read back as it was sealed.
-fn sealed_bytes_are_whole(dir: &Path) -> wal::Result<bool> {
-    let deliveries = read_deliveries(dir)?;
+fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
     let mut manifest = ManifestReader::open(dir)?;
     let path = dir.join(SEGMENTS_FILE);
     let mut segments = match open_file(&path) {
@@ -176,7 +209,7 @@ fn sealed_bytes_are_whole(dir: &Path) -> wal::Result<bool> {
         other => other?,
     };
     while let Some((number, object)) = manifest.next_object()? {
-        if !matches!(deliveries.get(&number), Some(Outcome::Delivered(_)))
+        if !words.is_delivered(number)
             && checksum(&mut segments, &object).map_err(wal::Error::io(&path))?
                 != Some(object.crc32)
         {
@@ -208,13 +241,12 @@ fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<Option<u32
 
 /// Gives the disk space of delivered objects back where the file system can; where it cannot, it
 /// comes back with the part.
-fn punch_out_what_is_delivered(dir: &Path) -> wal::Result<()> {
-    let deliveries = read_deliveries(dir)?;
+fn punch_out_what_is_delivered(dir: &Path, words: &LastWords) -> wal::Result<()> {
     let mut manifest = ManifestReader::open(dir)?;
     let path = dir.join(SEGMENTS_FILE);
     let segments = File::options().write(true).open(&path).map_err(wal::Error::io(&path))?;
     while let Some((number, object)) = manifest.next_object()? {
-        if matches!(deliveries.get(&number), Some(Outcome::Delivered(_))) {
+        if words.is_delivered(number) {
             let flags =
                 rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
             if rustix::fs::fallocate(&segments, flags, object.offset, object.length).is_err() {

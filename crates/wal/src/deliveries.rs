@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,11 @@ pub fn read_deliveries(dir: &Path) -> Result<BTreeMap<u32, Outcome>> {
         last.insert(object, outcome);
     })?;
     Ok(last)
+}
+
+/// Calls `each` with every word on an object of the part in `dir`, the last one last; keeps none.
+pub fn each_delivery(dir: &Path, each: impl FnMut(u32, Outcome)) -> Result<()> {
+    scan(dir, each).map(drop)
 }
 
 /// Where the whole frames of the journal of the part in `dir` end, in bytes; `None` where there is
@@ -153,7 +159,29 @@ pub struct DeliveryJournal {
     path: PathBuf,
     frames: FrameWriter<File>,
     settled: Bits,
-    last: BTreeMap<u32, Outcome>,
+    /// The last word on each object that is not settled.
+    last: BTreeMap<u32, Word>,
+}
+
+/// What was said of an object: enough to tell whether something else is said now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    is_parked: bool,
+    error: u64,
+}
+
+impl Word {
+    /// `None` for what is settled.
+    fn of(outcome: &Outcome) -> Option<Self> {
+        let (failure, is_parked) = match outcome {
+            Outcome::Failed(failure) => (failure, false),
+            Outcome::Parked(failure) => (failure, true),
+            Outcome::Delivered(_) | Outcome::Quarantined(_) => return None,
+        };
+        let mut hasher = DefaultHasher::new();
+        failure.error.hash(&mut hasher);
+        Some(Self { is_parked, error: hasher.finish() })
+    }
 }
 
 impl DeliveryJournal {
@@ -168,11 +196,11 @@ impl DeliveryJournal {
         let mut settled = Bits::default();
         let mut last = BTreeMap::new();
         let position = scan(dir, |object, outcome| {
-            if outcome.is_settled() {
+            if let Some(word) = Word::of(&outcome) {
+                last.insert(object, word);
+            } else {
                 settled.set(object);
                 last.remove(&object);
-            } else {
-                last.insert(object, outcome);
             }
         })?;
         let open = || {
@@ -214,15 +242,17 @@ impl DeliveryJournal {
     /// Appends the last word on an object; says whether it did. A word that changes nothing is not
     /// written again.
     pub fn append(&mut self, object: u32, outcome: &Outcome) -> Result<bool> {
-        if self.is_settled(object) || self.says_the_same(object, outcome) {
+        let word = Word::of(outcome);
+        let is_known = word.is_some() && self.last.get(&object) == word.as_ref();
+        if self.is_settled(object) || is_known {
             return Ok(false);
         }
         self.frames.write(&(object, outcome)).map_err(Error::io(&self.path))?;
-        if outcome.is_settled() {
+        if let Some(word) = word {
+            self.last.insert(object, word);
+        } else {
             self.settled.set(object);
             self.last.remove(&object);
-        } else {
-            self.last.insert(object, outcome.clone());
         }
         Ok(true)
     }
@@ -235,15 +265,7 @@ impl DeliveryJournal {
 
     /// How many objects wait for a person.
     pub fn parked(&self) -> usize {
-        self.last.values().filter(|outcome| matches!(outcome, Outcome::Parked(_))).count()
-    }
-
-    fn says_the_same(&self, object: u32, outcome: &Outcome) -> bool {
-        match (self.last.get(&object), outcome) {
-            (Some(Outcome::Failed(old)), Outcome::Failed(new))
-            | (Some(Outcome::Parked(old)), Outcome::Parked(new)) => old.error == new.error,
-            _ => false,
-        }
+        self.last.values().filter(|word| word.is_parked).count()
     }
 }
 

@@ -55,7 +55,9 @@ mod writer;
 pub use batch::{Appended, Batch, Origin};
 pub use closing::Closed;
 pub use control::{ControlServer, Handler, LOOK_PATIENCE, call};
-pub use deliveries::{DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, read_deliveries};
+pub use deliveries::{
+    DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, each_delivery, read_deliveries,
+};
 pub use error::{Error, Result};
 pub use hold::is_held;
 pub use identities::{HeldEvents, IdentitiesReader, IdentitiesWriter, held_near, is_near};

@@ -116,8 +116,9 @@ impl OpenRun {
         closed.write(&self.dir)
     }
 
-    /// Removes a run that never held an event.
-    pub(crate) fn discard(self) -> Result<()> {
-        durable::remove_dir(&self.dir)
+    /// Removes a run that never held an event. It loses its name first: half of it, without its lock,
+    /// would be taken for damage.
+    pub(crate) fn discard(self, data: &DataDir) -> Result<()> {
+        data.remove_run(self.name)
     }
 }

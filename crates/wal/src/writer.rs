@@ -178,7 +178,7 @@ impl Writer {
             // W4: the flusher makes its seal's directory before it lists the runs, we make ours
             // before we look for its: one of the two sees the other.
             if self.data.is_sealed(minute) {
-                run.discard()?;
+                run.discard(&self.data)?;
                 continue;
             }
             let run = Arc::new(run);

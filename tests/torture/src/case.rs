@@ -41,6 +41,23 @@ impl Plan<'_> {
         Random::new(label.bytes().fold(self.seed, mix))
     }
 
+    /// Runs the rounds on one machine after the other: `one_site` gets a number of its own and how many
+    /// rounds it is to make.
+    pub(crate) fn in_sites(
+        &self,
+        rounds_a_site: u64,
+        one_site: impl Fn(&Self, u64, u64) -> Figures,
+    ) -> Figures {
+        let mut figures = Figures::default();
+        let mut left = self.rounds;
+        while left > 0 {
+            let rounds = left.min(rounds_a_site);
+            figures.join(&one_site(self, left, rounds));
+            left -= rounds;
+        }
+        figures
+    }
+
     /// A load whose acknowledgements are synced by processes of their own before they count.
     pub(crate) fn load(&self, plan: &LoadPlan) -> Load {
         Load::start_before(plan, |sender| {

@@ -24,14 +24,7 @@ pub(crate) const CASE: Case = Case {
 const ROUNDS_A_SITE: u64 = 28;
 
 fn run(plan: &Plan<'_>) -> Figures {
-    let mut figures = Figures::default();
-    let mut left = plan.rounds;
-    while left > 0 {
-        let rounds = left.min(ROUNDS_A_SITE);
-        figures.join(&one_site(plan, left, rounds));
-        left -= rounds;
-    }
-    figures
+    plan.in_sites(ROUNDS_A_SITE, one_site)
 }
 
 fn one_site(plan: &Plan<'_>, number: u64, rounds: u64) -> Figures {

@@ -281,7 +281,7 @@ impl Site {
             let mut rows = self.log_rows();
             // What changes while nothing happens.
             for row in rows.iter_mut().filter_map(Value::as_object_mut) {
-                for field in ["age_seconds", "bytes", "error"] {
+                for field in ["age_seconds", "bytes"] {
                     row.remove(field);
                 }
             }
@@ -300,6 +300,16 @@ impl Site {
         let answer = client.get(&format!("/v1/events/{}", crate::encoded(id)));
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
+    }
+}
+
+impl Drop for Site {
+    /// With `MINUTELOG_TEST_KEEP` in the environment, what a failed test has left can be looked at.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("MINUTELOG_TEST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept: {}", self.dir.path().display());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod lines;
 mod names;
 mod records;
 
-pub use files::{closed, deliveries, index, manifest};
+pub use files::{closed, deliveries, identities, index, manifest};
 pub use lines::control;
 pub use names::names;
 pub use records::record;
@@ -53,6 +53,7 @@ mod tests {
         pass("manifest", 3_000, super::manifest);
         pass("index", 3_000, super::index);
         pass("deliveries", 3_000, super::deliveries);
+        pass("identities", 3_000, super::identities);
         pass("closed", 3_000, super::closed);
     }
 }

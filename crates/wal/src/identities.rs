@@ -24,7 +24,7 @@ use crate::identity::Identity;
 use crate::inspect::{Shelf, follow};
 use crate::layout::{DataDir, IDENTITIES_FILE, PartName, Stage};
 
-const KIND: FileKind = FileKind(*b"MLiden01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLiden01");
 
 /// At most so many entries are in one frame.
 const FRAME_ENTRIES: usize = 8192;

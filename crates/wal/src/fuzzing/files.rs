@@ -14,8 +14,11 @@ use crate::deliveries::{
 use crate::error::{Error, Result};
 use crate::frame::{FileKind, FramePosition, frame_checksum};
 use crate::fuzzing::{take, take_byte, take_index};
+use crate::identities::{self, HeldEvents, IdentitiesReader, IdentitiesWriter};
 use crate::index::{self, IndexReader, IndexedLine};
-use crate::layout::{CLOSED_FILE, DELIVERIES_FILE, INDEX_FILE, MANIFEST_FILE, PartName};
+use crate::layout::{
+    CLOSED_FILE, DELIVERIES_FILE, IDENTITIES_FILE, INDEX_FILE, MANIFEST_FILE, PartName,
+};
 use crate::manifest::{
     self, IndexPosition, ManifestEnd, ManifestHead, ManifestReader, ManifestWriter, SealedObject,
 };
@@ -185,6 +188,43 @@ pub fn index(data: &[u8]) {
         let same = lines.starts_with(&of_changed);
         assert!(same, "a changed byte made {of_changed:?} of {lines:?}");
         assert!(whole || !still_whole, "a changed byte made a damaged index whole");
+    }
+}
+
+/// Identities that are accepted are written as something that is read as the same; a changed byte is
+/// noticed by whoever reads as far.
+pub fn identities(data: &[u8]) {
+    let input = Input::of(identities::KIND, "", data);
+    let read = |bytes: &[u8]| with_file(IDENTITIES_FILE, bytes, all_identities);
+    let (entries, whole) = read(&input.file);
+    let (of_changed, still_whole) = read(&input.changed(input.file.len()));
+    assert!(entries.starts_with(&of_changed), "a changed byte made {of_changed:?} of {entries:?}");
+    assert!(whole || !still_whole, "a changed byte made damaged identities whole");
+    if !whole {
+        return;
+    }
+    let again = in_directory(|dir| {
+        let mut writer = IdentitiesWriter::create(dir).expect("the directory is empty");
+        for entry in &entries {
+            writer.push(entry).expect("the file system takes it");
+        }
+        assert_eq!(writer.finish().expect("the file system takes it"), entries.len() as u64);
+        all_identities(dir)
+    });
+    assert_eq!(again, (entries, true));
+}
+
+/// The entries up to the first damage, and whether there was none.
+fn all_identities(dir: &Path) -> (Vec<HeldEvents>, bool) {
+    let mut entries = Vec::new();
+    let Some(reader) = sound(IdentitiesReader::open(dir)) else { return (entries, false) };
+    let mut reader = reader.expect("the file is there");
+    loop {
+        match sound(reader.next_entry()) {
+            Some(Some(entry)) => entries.push(entry),
+            Some(None) => return (entries, true),
+            None => return (entries, false),
+        }
     }
 }
 

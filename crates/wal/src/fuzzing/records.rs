@@ -1,7 +1,9 @@
 //! Records of a run's database.
 
+use crate::batch::Identified;
 use crate::codec::{self, CHECKSUM_BYTES};
 use crate::fuzzing::{take, take_byte, take_index};
+use crate::identity::{self, IdentifiedPlace};
 use crate::record::{Key, decode_definition, decode_events, encode_definition, encode_events};
 
 /// The input is a key and what stands behind the checksum of a value. What is accepted is written
@@ -28,7 +30,25 @@ pub fn record(mut data: &[u8]) {
         let again = encode_definition(key, &destination);
         assert_eq!(decode_definition(key, &again).expect("it was just written"), destination);
     }
+    if let Ok(places) = identity::decode(key, &value) {
+        identities(&places.collect::<Vec<_>>());
+    }
     noticed(key, value, at, flip);
+}
+
+/// The places of a record are written as they were read. All of them have one time.
+fn identities(places: &[IdentifiedPlace]) {
+    let Some(time) = places.first().map(|place| place.time) else { return };
+    let identified = |place: &IdentifiedPlace| {
+        let IdentifiedPlace { identity, number, first, events, .. } = *place;
+        (Identified { identity, group: 0, number, offset: 0, events }, first.get())
+    };
+    let identified: Vec<_> = places.iter().map(identified).collect();
+    let records = identity::encode(7, time, &identified);
+    let again = records.flat_map(|(key, value)| {
+        identity::decode(&key, &value).expect("it was just written").collect::<Vec<_>>()
+    });
+    assert_eq!(again.collect::<Vec<_>>(), places);
 }
 
 /// Events one after the other: each is within the bytes, and is written as it was read.
@@ -47,11 +67,13 @@ fn events(mut frames: &[u8]) {
 fn noticed(key: &[u8], value: Vec<u8>, at: usize, flip: u8) {
     let other = [key, b"\0"].concat();
     assert!(decode_events(&other, &value).is_err(), "a value under another key");
+    assert!(identity::decode(&other, &value).is_err(), "a value under another key");
     let mut changed = value;
     let at = at % changed.len();
     *changed.get_mut(at).expect("it is below the length") ^= flip;
     assert!(decode_events(key, &changed).is_err(), "byte {at} of {}", changed.len());
     assert!(decode_definition(key, &changed).is_err(), "byte {at} of {}", changed.len());
+    assert!(identity::decode(key, &changed).is_err(), "byte {at} of {}", changed.len());
     changed.truncate(at);
     assert!(decode_events(key, &changed).is_err(), "cut to {at}");
     assert!(changed.len() >= CHECKSUM_BYTES || decode_definition(key, &changed).is_err());

@@ -26,6 +26,10 @@ use crate::{control, faults, metrics, ops, retention};
 /// How often finished minutes are looked for.
 const SCAN_PERIOD: Duration = Duration::from_millis(100);
 
+/// How long the lock of a flusher before this one is waited for: the system may lift it a moment
+/// after a killed process has gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the sealer and a part wait after an error of the disk.
 const ERROR_PAUSE: Duration = Duration::from_secs(2);
 
@@ -81,7 +85,8 @@ impl Flusher {
     ) -> Result<Self, Error> {
         faults::install();
         let data = DataDir::create(&config.data_dir)?;
-        let lock = Lock::exclusive(&data.flusher_lock()).map_err(|error| match error {
+        let lock = Lock::exclusive_within(&data.flusher_lock(), LOCK_PATIENCE);
+        let lock = lock.map_err(|error| match error {
             wal::Error::Busy { path } => Error::SecondFlusher(path),
             other => other.into(),
         })?;

@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::durable::FILE_MODE;
 use crate::error::{Error, Result};
@@ -21,6 +23,18 @@ impl Lock {
         options.create(true).truncate(false).write(true).mode(FILE_MODE);
         let file = regular::open(path, &mut options)?;
         Self::held(path, file.try_lock(), file)
+    }
+
+    /// The same, but waits for so long while another process has it.
+    pub fn exclusive_within(path: &Path, patience: Duration) -> Result<Self> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let start = Instant::now();
+        loop {
+            match Self::exclusive(path) {
+                Err(Error::Busy { .. }) if start.elapsed() < patience => thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
     }
 
     /// Takes the lock of a file that exists for this process alone, or says [`Error::Busy`].
@@ -59,6 +73,10 @@ mod tests {
         let readers = (Lock::shared(&path).unwrap(), Lock::shared(&path).unwrap());
         assert!(matches!(Lock::existing(&path), Err(Error::Busy { .. })));
         drop(readers);
-        assert!(Lock::existing(&path).is_ok());
+        let held = Lock::existing(&path).unwrap();
+        let patience = Duration::from_secs(60);
+        let waiting = thread::spawn(move || Lock::exclusive_within(&path, patience));
+        drop(held);
+        assert!(waiting.join().unwrap().is_ok());
     }
 }

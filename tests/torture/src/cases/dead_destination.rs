@@ -19,7 +19,7 @@ use crate::process::disk_bytes;
 /// A round is a second of load.
 pub(crate) const CASE: Case = Case {
     name: "dead-destination",
-    about: "four destinations that never work among a hundred that do, then mended; admin retry",
+    about: "two times two destinations that never work among a hundred that do, then mended; admin retry",
     needs: &[],
     short: 8,
     long: 3600,
@@ -27,9 +27,10 @@ pub(crate) const CASE: Case = Case {
 };
 
 const WORKING: usize = 100;
+const SENDERS: usize = 4;
 
 /// Buckets with one destination each.
-const DEAD: [&str; 4] = ["forbidden-bucket", "missing-bucket", "busy-bucket", "silent-bucket"];
+const DEAD: [&str; 2] = ["dead-bucket", "gone-bucket"];
 
 /// A minute in short passes and in long ones, which would write and read too many small objects.
 const SHORT_MINUTE: &str = "1s";
@@ -43,27 +44,38 @@ const LARGEST_LAG_MS: u64 = 120_000;
 const BOOKKEEPING_BYTES: u64 = 16 * 1024;
 
 fn run(plan: &Plan<'_>) -> Figures {
+    // What parks, and what is tried again and again or never answers: a part of which both wait is
+    // not parked. Side by side, as most of it is waiting.
+    let refused = [Fault::Refuse(403, "AccessDenied"), Fault::Refuse(404, "NoSuchBucket")];
+    let down = [Fault::Refuse(503, "SlowDown"), Fault::Hang];
+    thread::scope(|scope| {
+        let refused = scope.spawn(|| one_site(plan, 0, refused));
+        let mut figures = one_site(plan, SENDERS, down);
+        match refused.join() {
+            Ok(of_refused) => figures.join(&of_refused),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        figures
+    })
+}
+
+fn one_site(plan: &Plan<'_>, first_sender: usize, faults: [Fault; 2]) -> Figures {
     let is_long = plan.rounds >= LONG_FROM_ROUNDS;
     let site = Site::with(&Setup {
         buckets: [&["my-bucket"][..], &DEAD].concat(),
         interval: if is_long { LONG_MINUTE } else { SHORT_MINUTE },
         ..Setup::default()
     });
-    // What parks, what is tried again and again, and what never answers.
-    let faults = [
-        Fault::Refuse(403, "AccessDenied"),
-        Fault::Refuse(404, "NoSuchBucket"),
-        Fault::Refuse(503, "SlowDown"),
-        Fault::Hang,
-    ];
     let dead = DEAD.iter().zip(faults);
     let dead: Vec<_> = dead.map(|(it, fault)| site.s3.add(Rule::new(fault).bucket(it))).collect();
     let load = plan.load(&LoadPlan {
         destinations: destinations(),
+        senders: SENDERS,
+        first_sender,
         events_per_request: 60,
         pad_bytes: 200,
         rest: Duration::from_millis(250),
-        ..LoadPlan::new(plan.random("load").number())
+        ..LoadPlan::new(plan.random(&format!("load {first_sender}")).number())
     });
     let mut pair = Pair::new(&site, &load);
     pair.start_both();

@@ -30,7 +30,8 @@ struct Document<'d> {
 }
 
 /// Takes the machine out: every ingest closes its minute and takes no more events, and everything
-/// is delivered, by the flusher that runs or, where none does, by `deliver`.
+/// is delivered, by the flusher that runs or, where none does, by `deliver`, which says `None` where
+/// one has the data directory after all.
 ///
 /// Returns once the log is empty. [`Error::Undelivered`] once all that is left waits for a person,
 /// or after `timeout`.
@@ -38,7 +39,7 @@ pub async fn drain<E: From<Error>>(
     data_dir: &Path,
     timeout: Duration,
     clock: &dyn Clock,
-    deliver: impl AsyncFn(DestinationFilter) -> Result<Drained, E>,
+    deliver: impl AsyncFn(DestinationFilter) -> Result<Option<Drained>, E>,
     screen: &mut Screen<'_>,
 ) -> Result<(), E> {
     place::check(data_dir)?;

@@ -12,13 +12,13 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn retried(fixture: &Fixture, wanted: &Destinations, json: bool) -> Printed {
     let dir = fixture.data_dir();
-    let deliver = async |filter| fixture.deliver(filter).await;
+    let deliver = async |filter| fixture.deliver(filter).await.map(Some);
     print_async(json, async |screen| retry(&dir, wanted, deliver, screen).await).await
 }
 
 async fn drained(fixture: &Fixture, timeout: Duration, json: bool) -> Printed {
     let dir = fixture.data_dir();
-    let deliver = async |filter| fixture.deliver(filter).await;
+    let deliver = async |filter| fixture.deliver(filter).await.map(Some);
     let clock = SystemClock;
     print_async(json, async |screen| drain(&dir, timeout, &clock, deliver, screen).await).await
 }
@@ -46,6 +46,24 @@ async fn a_directory_that_is_not_there_is_refused() {
     let printed = drained(&fixture, TIMEOUT, false).await;
     assert!(matches!(printed.result, Err(Error::NoDataDir(_))), "{printed:?}");
     assert!(!fixture.data_dir().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flusher_that_is_starting_is_waited_for() {
+    let fixture = Fixture::new();
+    parked(&fixture).await;
+    let (dir, asked) = (fixture.data_dir(), std::sync::atomic::AtomicU32::new(0));
+    let deliver = async |filter| {
+        // Twice the directory is another's, who does not answer yet.
+        if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 {
+            return Ok(None);
+        }
+        fixture.deliver(filter).await.map(Some)
+    };
+    let all = Destinations::default();
+    let printed = print_async(false, async |screen| retry(&dir, &all, deliver, screen).await).await;
+    assert!(printed.result.is_ok(), "{printed:?}");
+    assert_eq!(objects(&fixture), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

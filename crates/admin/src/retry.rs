@@ -31,14 +31,15 @@ struct Document<'d> {
 }
 
 /// Has the parked objects of some destinations tried now, and prints what became of each: by the
-/// flusher that runs or, where none does, by `deliver`.
+/// flusher that runs or, where none does, by `deliver`, which says `None` where one has the data
+/// directory after all: it is starting, or somebody else's command is at work.
 ///
 /// [`Error::Undelivered`] where something still waits, [`Error::Damaged`] where something was
 /// quarantined: what counts as delivered has its receipt.
 pub async fn retry<E: From<Error>>(
     data_dir: &Path,
     wanted: &Destinations,
-    deliver: impl AsyncFnOnce(DestinationFilter) -> Result<Drained, E>,
+    deliver: impl AsyncFn(DestinationFilter) -> Result<Option<Drained>, E>,
     screen: &mut Screen<'_>,
 ) -> Result<(), E> {
     place::check(data_dir)?;
@@ -53,13 +54,21 @@ pub async fn retry<E: From<Error>>(
         return Ok(all_looked_at(&parked)?);
     }
     let filter = DestinationFilter { bucket: wanted.bucket.clone(), prefix: wanted.prefix.clone() };
-    let asked_filter = filter.clone();
-    let answer = spawn_blocking(move || flusher::ask_retry(&data, &asked_filter));
-    let became = if answer.await.map_err(Error::from)?.map_err(Error::from)?.is_some() {
-        wait(&inspector, &parked).await?
-    } else {
-        deliver(filter).await?;
-        became(&inspector, &parked).await?
+    let started = Instant::now();
+    let became = loop {
+        let (of, wanted) = (data.clone(), filter.clone());
+        let asked = spawn_blocking(move || flusher::ask_retry(&of, &wanted)).await;
+        if asked.map_err(Error::from)?.map_err(Error::from)?.is_some() {
+            break wait(&inspector, &parked).await?;
+        }
+        if deliver(filter.clone()).await?.is_some() {
+            break became(&inspector, &parked).await?;
+        }
+        if started.elapsed() >= PATIENCE {
+            let what = "another flusher has the data directory, and does not answer";
+            return Err(Error::Undelivered(what.to_owned()).into());
+        }
+        tokio::time::sleep(POLL_PERIOD).await;
     };
     screen.warn(&became.warnings).map_err(Error::from)?;
     report(&became.rows, screen)?;

@@ -114,10 +114,11 @@ pub async fn run(
     };
     let flusher = tokio::task::spawn_blocking(start).await??;
     let readiness = Readiness::new(Arc::clone(&flusher.delivery));
-    ops::serve(config.ops_listen, Arc::clone(&readiness), shutdown.clone()).await?;
     let (early, wake) = (Early::default(), Arc::new(Notify::new()));
     let delivery = Arc::clone(&flusher.delivery);
+    // Before anybody can see that it lives: who sees that may ask.
     let _control = control::serve(&flusher.data, delivery, early.clone(), Arc::clone(&wake))?;
+    ops::serve(config.ops_listen, Arc::clone(&readiness), shutdown.clone()).await?;
     tracing::info!(data_dir = %config.data_dir.display(), "the flusher works");
     let waiting = flusher.sealer.parts()?;
     let (sealed, sealer) =

@@ -122,18 +122,19 @@ fn drain(config: &Config, args: &DrainArgs, screen: &mut admin::Screen<'_>) -> R
     runtime()?.block_on(drain)
 }
 
-/// Does the flusher's work where none runs. A signal ends it at once, which is safe: the next
-/// flusher goes on with it.
+/// Does the flusher's work where none runs; `None` where one does. A signal ends it at once, which is
+/// safe: the next flusher goes on with it.
 async fn deliver(
     config: &Config,
     filter: flusher::DestinationFilter,
-) -> Result<flusher::Drained, Stop> {
+) -> Result<Option<flusher::Drained>, Stop> {
     let store = Arc::new(s3::connect(config).await?);
     let (service, clock) = (service_config(config), Arc::new(SystemClock));
     let shutdown = CancellationToken::new();
-    flusher::run_once_for(service, store, clock, shutdown, filter)
-        .await
-        .map_err(|error| Stop::Failure(error.into()))
+    match flusher::run_once_for(service, store, clock, shutdown, filter).await {
+        Err(flusher::Error::SecondFlusher(_)) => Ok(None),
+        result => result.map(Some).map_err(|error| Stop::Failure(error.into())),
+    }
 }
 
 /// The policy is JSON with `--json` and without.

@@ -1,7 +1,7 @@
 //! What the headers say about a body: its type and its compression.
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
 
 use crate::destinations::shown;
 use crate::problem::{Kind, Problem};
@@ -38,6 +38,13 @@ impl Encoding {
             let how = "send the body with one of gzip, deflate and zstd, or without any";
             Problem::new(Kind::UnsupportedEncoding, format!("{what}: {how}")).accept(ENCODINGS)
         };
+        for value in headers.get_all(TRANSFER_ENCODING) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            if !value.trim().eq_ignore_ascii_case("chunked") {
+                let name = shown(&value);
+                return Err(refuse(format!("the transfer encoding `{name}` is not known")));
+            }
+        }
         let mut encoding = Self::Identity;
         for value in headers.get_all(CONTENT_ENCODING) {
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -91,6 +98,10 @@ pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 /// The media type without its parameters, in lower case. A `charset` other than UTF-8 is refused,
 /// with `accepted` as the types that would be taken.
 fn media_type(headers: &HeaderMap, accepted: &'static str) -> Result<Option<String>, Problem> {
+    if headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+        let detail = "there is more than one content type: set the header `Content-Type` once";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail).accept(accepted));
+    }
     let Some(value) = single(headers, &CONTENT_TYPE) else { return Ok(None) };
     let mut parts = value.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -155,6 +166,12 @@ mod tests {
             let problem = Encoding::of(&headers(&CONTENT_ENCODING, values)).unwrap_err();
             assert_eq!(problem.kind(), Kind::UnsupportedEncoding, "{values:?}");
         }
+        let framing = |values| Encoding::of(&headers(&TRANSFER_ENCODING, values));
+        assert_eq!(framing(&["Chunked"]), Ok(Encoding::Identity));
+        for values in [&["gzip, chunked"][..], &["identity", "chunked"], &["gzip"]] {
+            let problem = framing(values).unwrap_err();
+            assert_eq!(problem.kind(), Kind::UnsupportedEncoding, "{values:?}");
+        }
     }
 
     #[test]
@@ -169,7 +186,8 @@ mod tests {
         ] {
             assert_eq!(bulk_form(&headers(&CONTENT_TYPE, &[value])), Ok(form), "{value}");
         }
-        for values in [&[][..], &["text/html"], &["text/plain; charset=latin1"], &["json"]] {
+        let twice = &["text/plain", "application/json"];
+        for values in [&[][..], &["text/html"], &["text/plain; charset=latin1"], &["json"], twice] {
             let problem = bulk_form(&headers(&CONTENT_TYPE, values)).unwrap_err();
             assert_eq!(problem.kind(), Kind::UnsupportedMediaType, "{values:?}");
         }

@@ -143,9 +143,7 @@ impl DataDir {
         let this = Self::at(root);
         this.examine()?;
         make_dir(&this.root)?;
-        if this.is_ours()? {
-            tighten(&this.root)?;
-        }
+        this.close_to_others()?;
         for dir in [this.open_dir(), this.sealing_dir(), this.quarantine_dir()]
             .into_iter()
             .chain(Stage::ALL.map(|stage| this.stage_dir(stage)))

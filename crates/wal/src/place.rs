@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::durable::{self, DIR_MODE};
 use crate::error::{Error, Result};
-use crate::layout::{DataDir, FORMAT_FILE};
+use crate::layout::{DataDir, FORMAT_FILE, Stage};
 
 impl DataDir {
     /// Refuses what no service can work on, and changes nothing: a file, a directory of another
@@ -33,10 +33,39 @@ impl DataDir {
         }
     }
 
-    /// Whether nothing but a log lies in it: then its mode is the log's affair.
-    pub(crate) fn is_ours(&self) -> Result<bool> {
-        let mut entries = fs::read_dir(self.root()).map_err(Error::io(self.root()))?;
-        Ok(self.root().join(FORMAT_FILE).exists() || entries.next().is_none())
+    /// Closes the data directory to others where nothing but a log lies in it; where something else
+    /// does, says so if others can look into it.
+    pub(crate) fn close_to_others(&self) -> Result<()> {
+        let root = self.root();
+        for entry in fs::read_dir(root).map_err(Error::io(root))? {
+            let name = entry.map_err(Error::io(root))?.file_name();
+            if self.is_of_a_log(&name.to_string_lossy()) {
+                continue;
+            }
+            let mode = fs::metadata(root).map_err(Error::io(root))?.permissions().mode() & 0o7777;
+            if mode & 0o077 != 0 {
+                tracing::warn!(
+                    dir = %root.display(), mode = format!("{mode:o}"), beside = ?name,
+                    "others can look into this directory, and it is not the log's alone: its mode \
+                     was left as it is"
+                );
+            }
+            return Ok(());
+        }
+        tighten(root)
+    }
+
+    /// Whether something of this name in the data directory is the log's own, or the file system's.
+    fn is_of_a_log(&self, name: &str) -> bool {
+        const OF_THE_FILE_SYSTEM: &str = "lost+found";
+        let dirs = [self.open_dir(), self.sealing_dir(), self.quarantine_dir()].into_iter();
+        let mut dirs = dirs.chain(Stage::ALL.map(|stage| self.stage_dir(stage)));
+        dirs.any(|dir| dir == self.root().join(name))
+            || self.flusher_lock() == self.root().join(name)
+            // Being written, too.
+            || name.starts_with(FORMAT_FILE)
+            || name.ends_with(".sock")
+            || name == OF_THE_FILE_SYSTEM
     }
 }
 
@@ -102,8 +131,11 @@ mod tests {
         fs::create_dir(&shared).unwrap();
         fs::write(shared.join("somebody's"), "").unwrap();
         widen(&shared);
-        let data = DataDir::create(&shared).unwrap();
-        assert_eq!((mode(&shared), mode(&data.open_dir())), (0o755, 0o700));
+        // Not at the first start, and at no other.
+        for _ in 0..2 {
+            let data = DataDir::create(&shared).unwrap();
+            assert_eq!((mode(&shared), mode(&data.open_dir())), (0o755, 0o700));
+        }
     }
 
     #[test]

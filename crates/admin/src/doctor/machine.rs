@@ -73,7 +73,7 @@ impl Machine {
                 return (Check::fail(CHECK, format!("{path}: {error}")).advise(right), false);
             }
         }
-        match DataDir::at(&self.data_dir).check_format() {
+        match DataDir::at(&self.data_dir).examine() {
             Ok(()) => (Check::ok(CHECK, format!("{path}, format {FORMAT_VERSION}")), true),
             Err(error @ wal::Error::Format { .. }) => {
                 let advice = "run the version that wrote it, `drain` with it, then upgrade";

@@ -5,12 +5,16 @@ const TOKEN: &str = "ml_";
 /// So many hex digits after it are no name that somebody chose.
 const TOKEN_DIGITS: usize = 16;
 
-/// The text without tokens, and without the credentials of addresses.
+/// The text without tokens, and without the credentials and the queries of addresses.
 pub(crate) fn redacted(text: &str) -> String {
+    [token, credentials, query].iter().fold(text.to_owned(), |text, find| without(&text, *find))
+}
+
+/// The text without what `find` finds in it, and in what follows that, and so on.
+fn without(text: &str, find: fn(&str) -> Option<(usize, usize)>) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(secret) = [token(rest), credentials(rest)].into_iter().flatten().min() {
-        let (start, end) = secret;
+    while let Some((start, end)) = find(rest) {
         shown.push_str(rest.get(..start).unwrap_or_default());
         shown.push('…');
         rest = rest.get(end..).unwrap_or_default();
@@ -38,6 +42,17 @@ fn credentials(text: &str) -> Option<(usize, usize)> {
     })
 }
 
+/// Where the query of the first address that has one begins and ends: signatures stand there.
+fn query(text: &str) -> Option<(usize, usize)> {
+    text.match_indices("://").find_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let address = rest.split(['"', '\'', ' ', '`']).next()?;
+        let start = at + address.find('?')? + 1;
+        let end = at + address.len();
+        (end > start).then_some((start, end))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::redacted;
@@ -52,6 +67,7 @@ mod tests {
             ("\"http://a:b@host/c@d\" is", "\"http://…@host/c@d\" is"),
             ("http://host/ and mail@host", "http://host/ and mail@host"),
             ("s://a@b ml_0123456789abcdef t://c@d", "s://…@b ml_… t://…@d"),
+            ("\"s://a@b/c?d=e\", s://f?g h?i", "\"s://…@b/c?…\", s://f?… h?i"),
         ] {
             assert_eq!(redacted(text), shown);
         }

@@ -21,7 +21,7 @@ use store::S3Store;
 use tokio::task::spawn_blocking;
 use wal::Inspector;
 
-pub use self::machine::{Listener, Machine};
+pub use self::machine::{Certificate, Listener, Machine};
 
 use self::check::{Check, State};
 use crate::error::{Error, Result};

@@ -55,8 +55,8 @@ pub enum Error {
     },
     /// Delivered objects may not be read.
     #[error(
-        "S3: {} cannot be compared: reading needs s3:GetObject, which delivery does without: grant \
-         it, or run this where it is granted",
+        "S3: {} cannot be compared: reading needs credentials that S3 takes, and s3:GetObject, which \
+         delivery does without: grant it, or run this where it is granted",
         human::count(*.0, "object")
     )]
     Unreadable(u64),

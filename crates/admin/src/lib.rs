@@ -28,7 +28,7 @@ mod show;
 mod table;
 mod verify;
 
-pub use doctor::{DoctorPlan, Listener, Machine, doctor};
+pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
 pub use drain::drain;
 pub use error::{Error, Result};
 pub use events::events;

@@ -238,6 +238,10 @@ fn unread(trouble: &Trouble) -> (State, Option<String>, bool) {
         let what = format!("cannot be compared: needs s3:GetObject: {}", trouble.message);
         return (State::Unknown, Some(what), true);
     }
+    if trouble.is_of_credentials() {
+        let what = format!("cannot be compared: mend the credentials: {}", trouble.message);
+        return (State::Unknown, Some(what), true);
+    }
     if trouble.has_code("InvalidObjectState") {
         let what = "it is archived: restore it, and run this again";
         return (State::Unknown, Some(what.to_owned()), false);

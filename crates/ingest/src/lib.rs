@@ -57,4 +57,4 @@ pub use allow::{AllowPattern, AllowPatternError};
 pub use config::{Auth, Config, RateLimits, Token};
 pub use error::Error;
 pub use run::run;
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{TlsError, TlsFiles, Validity};

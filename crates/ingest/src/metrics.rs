@@ -10,6 +10,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, R
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use model::UnixMillis;
 use wal::{Commit, LogObserver};
 
 const EVENTS: &str = "minutelog_ingest_events_total";
@@ -25,6 +26,7 @@ const CONNECTIONS: &str = "minutelog_ingest_open_connections";
 const EVICTED: &str = "minutelog_ingest_evicted_connections_total";
 const HANDSHAKES_FAILED: &str = "minutelog_ingest_tls_handshakes_failed_total";
 const TLS_RELOADS: &str = "minutelog_ingest_tls_reloads_total";
+const TLS_EXPIRES: &str = "minutelog_ingest_tls_certificate_expiry_timestamp_seconds";
 const TLS_REFUSED: &str = "minutelog_ingest_tls_files_refused";
 
 const SECONDS: &[f64] = &[
@@ -51,6 +53,7 @@ pub(crate) struct Metrics {
     evicted: Counter,
     handshakes_failed: Counter,
     tls_reloads: Counter,
+    tls_expires: Gauge,
     tls_refused: Gauge,
 }
 
@@ -79,6 +82,7 @@ impl Metrics {
             evicted: counter(EVICTED),
             handshakes_failed: counter(HANDSHAKES_FAILED),
             tls_reloads: counter(TLS_RELOADS),
+            tls_expires: gauge(TLS_EXPIRES),
             tls_refused: gauge(TLS_REFUSED),
             recorder,
         }
@@ -130,6 +134,11 @@ impl Metrics {
     pub(crate) fn tls_reloaded(&self) {
         self.tls_reloads.increment(1);
         self.tls_files_refused(false);
+    }
+
+    /// Until when the certificate that is served is good.
+    pub(crate) fn tls_expires(&self, at: UnixMillis) {
+        self.tls_expires.set(float(at.as_seconds()));
     }
 
     /// Whether the TLS files are others than those that are served, and can't be used.
@@ -209,6 +218,11 @@ fn describe(recorder: &PrometheusRecorder) {
     counter(EVICTED, Some(Unit::Count), "Idle connections closed to make room for others.");
     counter(HANDSHAKES_FAILED, Some(Unit::Count), "TLS handshakes that failed or took too long.");
     counter(TLS_RELOADS, Some(Unit::Count), "Changes of the TLS files that were taken up.");
+    gauge(
+        TLS_EXPIRES,
+        Some(Unit::Seconds),
+        "When the certificate that is served expires, in seconds since the epoch; 0 without TLS.",
+    );
     gauge(TLS_REFUSED, None, "1 while the TLS files have changed and can't be used.");
 }
 

@@ -20,8 +20,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 
 mod reload;
+mod validity;
 
 pub(crate) use reload::Reload;
+pub use validity::Validity;
 
 const CERTIFICATE: &str = "ingest.tls.certificate";
 const PRIVATE_KEY: &str = "ingest.tls.private_key";
@@ -55,10 +57,11 @@ pub struct TlsError {
 
 impl TlsFiles {
     /// Checks that TLS can be had with the files as they are: all there, in PEM, and the key the
-    /// certificate's. Reads the disk.
-    pub fn check(&self) -> Result<(), TlsError> {
+    /// certificate's. Tells how long that is good, which it need not be now. Reads the disk.
+    pub fn check(&self) -> Result<Validity, TlsError> {
         let contents = Contents::read(self)?;
-        server_config(self, &contents, Arc::new(SystemClock)).map(|_| ())
+        server_config(self, &contents, Arc::new(SystemClock))?;
+        contents.validity(self)
     }
 }
 
@@ -78,6 +81,15 @@ impl Contents {
         Ok(Self { certificate, private_key, client_ca })
     }
 
+    /// How long the service's own certificate is good.
+    pub(crate) fn validity(&self, files: &TlsFiles) -> Result<Validity, TlsError> {
+        let chain = certificates(CERTIFICATE, &files.certificate, &self.certificate)?;
+        chain.first().and_then(Validity::of).ok_or_else(|| {
+            let why = "the times of its first certificate can't be read: have it made again";
+            refusal(files, why.to_owned())
+        })
+    }
+
     /// By what they are known again.
     pub(crate) fn digest(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
@@ -87,6 +99,11 @@ impl Contents {
         }
         hasher.finalize()
     }
+}
+
+/// What is wrong with the service's certificate.
+fn refusal(files: &TlsFiles, why: String) -> TlsError {
+    TlsError { setting: CERTIFICATE, file: files.certificate.clone(), why }
 }
 
 fn read(setting: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
@@ -161,7 +178,7 @@ fn identity(
         ))),
         Err(error) => {
             let why = format!("the first certificate can't be read: {error}: have it made again");
-            Err(TlsError { setting: CERTIFICATE, file: files.certificate.clone(), why })
+            Err(refusal(files, why))
         }
     }
 }

@@ -92,6 +92,22 @@ impl Trouble {
             || (self.status == Some(403) && self.code.is_none())
     }
 
+    /// Whether there are no credentials, or none that S3 takes.
+    pub fn is_of_credentials(&self) -> bool {
+        const CODES: [&str; 7] = [
+            "InvalidAccessKeyId",
+            "NotSignedUp",
+            "SignatureDoesNotMatch",
+            "InvalidToken",
+            "InvalidSecurity",
+            "ExpiredToken",
+            "TokenRefreshRequired",
+        ];
+        self.kind == TroubleKind::NoCredentials
+            || self.status == Some(401)
+            || CODES.iter().any(|code| self.has_code(code))
+    }
+
     /// Whether the same question may be answered in a moment: silence, 5xx, 408 and 429.
     pub fn may_pass(&self) -> bool {
         match self.kind {

@@ -64,7 +64,7 @@ impl DataDir {
             || self.flusher_lock() == self.root().join(name)
             // Being written, too.
             || name.starts_with(FORMAT_FILE)
-            || name.ends_with(".sock")
+            || Path::new(name).extension().is_some_and(|extension| extension == "sock")
             || name == OF_THE_FILE_SYSTEM
     }
 }

@@ -112,6 +112,14 @@ fn what_cannot_be_read_is_not_known() {
     assert!(state == "unknown" && detail.contains("s3:GetObject"), "{state}: {detail}");
     assert!(denied.stderr.contains("s3:GetObject"), "{}", denied.stderr);
 
+    // What a person must mend is not answered with: run it again.
+    for (name, value) in [("AWS_ACCESS_KEY_ID", "AKIDOFNOBODY"), ("AWS_SECRET_ACCESS_KEY", "")] {
+        let mut command = site.command(&["admin", "verify", "--objects", "--json"]);
+        let unknown = tests::run(command.env(name, value));
+        let (state, detail) = became(&unknown.exits(UNAVAILABLE).json(), &a);
+        assert!(state == "unknown" && detail.contains("credentials"), "{name}: {state}: {detail}");
+    }
+
     site.s3.refuse("GetObject", "SlowDown");
     let busy = verify(&site, &[]).exits(TRY_AGAIN).json();
     assert_eq!(busy["checked"]["unknown"], 2, "{busy}");

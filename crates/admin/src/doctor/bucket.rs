@@ -119,17 +119,7 @@ fn hopeless(probe: &Probe, trouble: &Trouble) -> Option<Check> {
             Check::fail("exists", what)
                 .advise("create the bucket, or correct its name or the endpoint"),
         ),
-        (
-            "InvalidAccessKeyId"
-            | "NotSignedUp"
-            | "SignatureDoesNotMatch"
-            | "InvalidToken"
-            | "InvalidSecurity"
-            | "ExpiredToken"
-            | "TokenRefreshRequired",
-            _,
-        )
-        | (_, Some(401)) => Some(
+        _ if trouble.is_of_credentials() => Some(
             Check::fail("credentials", what)
                 .advise("mend the credentials that minutelog runs with"),
         ),

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use model::UnixMillis;
 use wal::{DataDir, FORMAT_VERSION, Inspector, Room};
@@ -14,6 +15,9 @@ use crate::human;
 
 /// From this part of `log.max_bytes` on, in percent, the log is worth a look.
 const FULL_PERCENT: u64 = 70;
+
+/// A certificate that is good for less than that should have been renewed.
+const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What a file's mode gives its group and everybody else.
 const OF_OTHERS: u32 = 0o077;
@@ -25,6 +29,15 @@ pub struct Listener {
     pub key: &'static str,
     /// The address.
     pub address: SocketAddr,
+}
+
+/// The certificate of the listener for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// It is good from then on.
+    pub not_before: UnixMillis,
+    /// It is good until then.
+    pub not_after: UnixMillis,
 }
 
 /// This machine, as it is configured.
@@ -40,6 +53,29 @@ pub struct Machine {
     pub ops: Vec<Listener>,
     /// How many tokens there are; `None` where everybody may send.
     pub tokens: Option<usize>,
+    /// The certificate, where TLS is configured.
+    pub certificate: Option<Certificate>,
+}
+
+impl Certificate {
+    fn check(self, now: UnixMillis) -> Check {
+        const CHECK: &str = "certificate";
+        let advice = "put a renewed one in its place: ingest takes it up by itself";
+        let Self { not_before, not_after } = self;
+        if now > not_after {
+            return Check::fail(CHECK, format!("has expired at {not_after}")).advise(advice);
+        }
+        if now < not_before {
+            let what = format!("is not valid before {not_before}");
+            return Check::fail(CHECK, what)
+                .advise("see the machine's clock, or have it made again");
+        }
+        let what = format!("valid until {not_after}");
+        if not_after.since(now) < EXPIRES_SOON {
+            return Check::warn(CHECK, what).advise(advice);
+        }
+        Check::ok(CHECK, what)
+    }
 }
 
 impl Machine {
@@ -54,6 +90,7 @@ impl Machine {
             checks.extend(self.services());
         }
         checks.push(self.tokens());
+        checks.extend(self.certificate.map(|certificate| certificate.check(now)));
         checks.push(self.ops());
         checks
     }
@@ -204,5 +241,20 @@ impl Machine {
         }
         Check::warn(CHECK, format!("{} can be reached without a token", open.join(", ")))
             .advise("set an address on loopback, or let a firewall keep others out")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_before_it_expires() {
+        let day = |day: u64| UnixMillis::from_seconds(day * 86_400);
+        let certificate = Certificate { not_before: day(100), not_after: day(200) };
+        for (now, state) in [(99, "fail"), (100, "ok"), (185, "ok"), (187, "warn"), (201, "fail")] {
+            let check = serde_json::to_value(certificate.check(day(now))).unwrap();
+            assert_eq!(check["state"], state, "{now}: {check}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Contents, TlsError, TlsFiles, server_config};
+use super::{Contents, TlsError, TlsFiles, Validity, server_config};
 use crate::metrics::Metrics;
 
 /// How often the files are read.
@@ -27,12 +27,15 @@ pub(crate) struct Reload {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     sender: watch::Sender<Arc<ServerConfig>>,
-    /// What new connections are served with.
+    /// What new connections are served with, and how long its certificate is good.
     served: Hash,
+    validity: Validity,
     /// What the last look saw.
     seen: Hash,
     /// What was last found to be good or bad.
     judged: Hash,
+    /// What was found to be of another time than now, and may be good later.
+    early: Option<Hash>,
 }
 
 impl Reload {
@@ -45,9 +48,19 @@ impl Reload {
     ) -> Result<(Self, watch::Receiver<Arc<ServerConfig>>), TlsError> {
         let contents = Contents::read(&files)?;
         let config = server_config(&files, &contents, Arc::clone(&clock))?;
+        let validity = contents.validity(&files)?;
+        if let Some(problem) = validity.problem(clock.now()) {
+            tracing::error!(
+                certificate = %files.certificate.display(), %problem,
+                "clients will refuse to connect: put a valid certificate in its place"
+            );
+        }
+        metrics.tls_expires(validity.not_after);
         let (sender, receiver) = watch::channel(config);
         let served = contents.digest();
-        Ok((Self { files, clock, metrics, sender, served, seen: served, judged: served }, receiver))
+        let (seen, judged, early) = (served, served, None);
+        let this = Self { files, clock, metrics, sender, served, validity, seen, judged, early };
+        Ok((this, receiver))
     }
 
     /// Looks every few seconds, on a thread that may wait for the disk, until it is dropped.
@@ -76,22 +89,32 @@ impl Reload {
             Err(error) => blake3::hash(error.to_string().as_bytes()),
         };
         let twice = std::mem::replace(&mut self.seen, seen) == seen;
-        if !twice || self.judged == seen {
+        if !twice || (self.judged == seen && self.early.is_none()) {
             return;
         }
-        self.judged = seen;
         if self.served == seen {
+            (self.judged, self.early) = (seen, None);
             tracing::info!("the TLS files are again what is served");
             self.metrics.tls_files_refused(false);
             return;
         }
-        let made = contents
-            .and_then(|contents| server_config(&self.files, &contents, Arc::clone(&self.clock)));
+        let made = contents.and_then(|contents| {
+            let config = server_config(&self.files, &contents, Arc::clone(&self.clock))?;
+            Ok((config, contents.validity(&self.files)?))
+        });
+        if let Ok((_, validity)) = &made
+            && self.is_worse(validity, seen)
+        {
+            return;
+        }
+        (self.judged, self.early) = (seen, None);
         match made {
-            Ok(config) => {
+            Ok((config, validity)) => {
                 self.served = seen;
+                self.validity = validity;
                 self.sender.send_replace(config);
                 self.metrics.tls_reloaded();
+                self.metrics.tls_expires(validity.not_after);
                 tracing::info!(
                     certificate = %self.files.certificate.display(),
                     "the TLS files have changed: new connections are served with them"
@@ -105,5 +128,23 @@ impl Reload {
                 );
             }
         }
+    }
+
+    /// Whether a certificate is not good now while the one that is served is: it is not taken up
+    /// before it is. That is said once.
+    fn is_worse(&mut self, validity: &Validity, seen: Hash) -> bool {
+        let now = self.clock.now();
+        let Some(problem) = validity.problem(now) else { return false };
+        if self.validity.problem(now).is_some() {
+            return false;
+        }
+        if self.early.replace(seen) != Some(seen) {
+            self.metrics.tls_files_refused(true);
+            tracing::error!(
+                certificate = %self.files.certificate.display(), %problem,
+                "the TLS files have changed and are of no use now: those from before still are"
+            );
+        }
+        true
     }
 }

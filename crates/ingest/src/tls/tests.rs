@@ -38,6 +38,17 @@ impl Made {
         (params.signed_by(&key, &self.authority).unwrap().pem(), key.serialize_pem())
     }
 
+    /// Puts a certificate in its place that is good from the one year to the other.
+    fn renew_for(&self, years: std::ops::Range<i32>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        fs::write(&self.files.certificate, certificate.pem()).unwrap();
+        fs::write(&self.files.private_key, key.serialize_pem()).unwrap();
+    }
+
     /// Puts a new certificate and its key in the place of the old ones.
     pub(crate) fn renew(&self) {
         let (certificate, key) = self.pair();
@@ -55,7 +66,7 @@ fn refused(files: &TlsFiles, setting: &str, file: &Path, why: &str) {
 #[test]
 fn each_file_that_is_wrong_is_named() {
     let made = Made::new();
-    assert_eq!(made.files.check(), Ok(()));
+    assert!(made.files.check().is_ok());
     let dir = made.directory.path();
     let bad = |name: &str, text: &str| {
         let path = dir.join(name);
@@ -103,7 +114,7 @@ fn each_file_that_is_wrong_is_named() {
         refused(&files, PRIVATE_KEY, file, why);
     }
     let with_ca = bad("ca.pem", &made.authority.pem());
-    assert_eq!(TlsFiles { client_ca: Some(with_ca), ..made.files.clone() }.check(), Ok(()));
+    assert!(TlsFiles { client_ca: Some(with_ca), ..made.files.clone() }.check().is_ok());
 }
 
 #[test]
@@ -166,15 +177,55 @@ fn files_that_change_are_taken_up_once_they_are_whole() {
     assert!(metrics.render().contains("minutelog_ingest_tls_reloads_total 2"));
 }
 
+/// A clock that stands, in seconds.
+#[derive(Debug)]
+struct Held(AtomicU64);
+
+impl Clock for Held {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::from_seconds(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn a_certificate_of_another_time_takes_no_good_one_s_place() {
+    const YEAR: u64 = 31_557_600;
+    let in_year = |year: u64| (year - 1970) * YEAR + YEAR / 2;
+    let made = Made::new();
+    made.renew_for(2025..2029);
+    let (metrics, clock) = (Arc::new(Metrics::new()), Arc::new(Held(in_year(2026).into())));
+    let of: Arc<dyn Clock> = Arc::<Held>::clone(&clock);
+    let opened = Reload::open(made.files.clone(), of, Arc::clone(&metrics));
+    let (mut reload, mut served) = opened.unwrap();
+    let expires = "\nminutelog_ingest_tls_certificate_expiry_timestamp_seconds 1861920000\n";
+    assert!(metrics.render().contains(expires), "2029-01-01: {}", metrics.render());
+    let mut look = || {
+        (0..3).for_each(|_| reload.look());
+        let changed = served.has_changed().unwrap();
+        served.mark_unchanged();
+        (changed, metrics.render().contains("\nminutelog_ingest_tls_files_refused 1\n"))
+    };
+    let first = [&made.files.certificate, &made.files.private_key]
+        .map(|file| (file.clone(), fs::read(file).unwrap()));
+    made.renew_for(2020..2025);
+    assert_eq!(look(), (false, true), "it has expired");
+    for (file, bytes) in first {
+        fs::write(file, bytes).unwrap();
+    }
+    assert_eq!(look(), (false, false), "the first one is there again");
+    made.renew_for(2028..2035);
+    assert_eq!(look(), (false, true), "it is too early");
+    clock.0.store(in_year(2028), Ordering::Relaxed);
+    assert_eq!(look(), (true, false), "its time has come");
+    clock.0.store(in_year(2040), Ordering::Relaxed);
+    made.renew_for(2020..2026);
+    assert_eq!(look(), (true, false), "the one is no worse than the other");
+    let problem = made.files.check().unwrap().problem(clock.now()).unwrap();
+    assert_eq!(problem, "the certificate has expired at 2026-01-01T00:00:00.000Z");
+}
+
 #[test]
 fn the_validity_of_client_certificates_is_by_the_service_s_clock() {
-    #[derive(Debug)]
-    struct Held(AtomicU64);
-    impl Clock for Held {
-        fn now(&self) -> UnixMillis {
-            UnixMillis::from_seconds(self.0.load(Ordering::Relaxed))
-        }
-    }
     let time = Time(Arc::new(Held(AtomicU64::new(7))));
     assert_eq!(time.current_time().unwrap().as_secs(), 7);
 }

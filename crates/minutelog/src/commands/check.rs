@@ -1,6 +1,7 @@
 //! `minutelog check`: validates the configuration, looks whether a service could work on the data
 //! directory, and prints the configuration resolved, secrets redacted.
 
+use model::{Clock as _, SystemClock};
 use wal::DataDir;
 
 use super::load_config;
@@ -14,6 +15,10 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     loaded.check_for_ingest()?;
     for (_, warning) in loaded.config.warnings() {
         eprintln!("warning: {warning}");
+    }
+    let validity = loaded.config.ingest.tls.validity();
+    if let Some(problem) = validity.and_then(|validity| validity.problem(SystemClock.now())) {
+        eprintln!("warning: ingest.tls.certificate: {problem}: clients will refuse to connect");
     }
     let data = DataDir::at(&loaded.config.data_dir);
     data.examine().map_err(|error| Failure::log("data_dir", &error))?;

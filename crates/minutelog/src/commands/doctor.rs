@@ -52,6 +52,11 @@ fn machine(config: &Config) -> Machine {
             listener("ingest.ops_listen", config.ingest.ops_listen),
             listener("flusher.ops_listen", config.flusher.ops_listen),
         ],
+        // Files that are of no use were refused when the configuration was read.
+        certificate: config.ingest.tls.validity().map(|validity| admin::Certificate {
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+        }),
         tokens: match config.ingest.auth {
             AuthMode::Tokens => Some(config.tokens.len()),
             AuthMode::None => None,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ingest::TlsFiles;
+use ingest::{TlsFiles, Validity};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
@@ -27,6 +27,11 @@ impl TlsConfig {
     /// Whether clients are served in the clear.
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How long the certificate is good, where there is one that can be used. Reads the disk.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.files()?.check().ok()
     }
 
     /// The files, where TLS is configured.
@@ -66,7 +71,7 @@ pub(super) fn check(config: &Config, places: &Places) -> Result<(), ConfigError>
 /// Checks the files themselves.
 pub(super) fn check_files(config: &Config, places: &Places) -> Result<(), ConfigError> {
     let Some(files) = config.ingest.tls.files() else { return Ok(()) };
-    files.check().map_err(|error| {
+    files.check().map(drop).map_err(|error| {
         places.refuse(&[error.setting], format!("{}: {}", error.file.display(), error.why))
     })
 }

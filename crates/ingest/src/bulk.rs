@@ -7,6 +7,9 @@ use crate::idempotency::Content;
 use crate::payload::{Limit, complaint, json_text, one_value, utf8};
 use crate::problem::{Kind, Problem};
 
+/// So many events may one body have: the shortest take a byte of it, and many times that of the log.
+const MAX_EVENTS: usize = 1_000_000;
+
 /// Reads a body and hands each payload to `take`, in order. If this fails, what `take` got is void.
 ///
 /// NDJSON: one value a line; lines of nothing but white space are skipped, and so is a byte order
@@ -19,7 +22,7 @@ pub(crate) fn parse(
     limit: Limit,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), Problem> {
-    let mut events = false;
+    let mut events = 0;
     match form {
         Form::Json => {
             let text = json_text(body)?;
@@ -27,7 +30,7 @@ pub(crate) fn parse(
                 let payload = one_value(text).map_err(|error| not_json(&error, error.line()))?;
                 limit.check(payload.as_bytes())?;
                 take(payload.as_bytes());
-                events = true;
+                events = 1;
             }
         }
         Form::Ndjson => {
@@ -36,8 +39,8 @@ pub(crate) fn parse(
                 if !text.is_empty() {
                     let payload = one_value(text).map_err(|error| not_json(&error, line))?;
                     limit.check(payload.as_bytes()).map_err(|problem| at(problem, line))?;
+                    one_more(&mut events).map_err(|problem| at(problem, line))?;
                     take(payload.as_bytes());
-                    events = true;
                 }
             }
         }
@@ -45,16 +48,27 @@ pub(crate) fn parse(
             let text = utf8(body)?;
             for (line, text) in (1..).zip(text.split_terminator('\n')) {
                 limit.check(text.as_bytes()).map_err(|problem| at(problem, line))?;
+                one_more(&mut events).map_err(|problem| at(problem, line))?;
                 take(text.as_bytes());
-                events = true;
             }
         }
     }
-    if events {
+    if events > 0 {
         return Ok(());
     }
     let why = if body.is_empty() { "the body is empty" } else { "the body is white space only" };
     Err(Problem::new(Kind::NoEvents, format!("no events: {why}: send at least one event")))
+}
+
+fn one_more(events: &mut usize) -> Result<(), Problem> {
+    *events += 1;
+    if *events <= MAX_EVENTS {
+        return Ok(());
+    }
+    let detail = format!(
+        "the body has more than {MAX_EVENTS} events, the limit of a request: send them in several"
+    );
+    Err(Problem::new(Kind::RequestTooLarge, detail))
 }
 
 /// All that decides what is stored of a body, for the key that it came with.
@@ -133,6 +147,20 @@ mod tests {
         let (kind, problem) = refused(Form::Text, b"a\nb\xffc\n");
         assert_eq!(kind, Kind::NotUtf8);
         assert_eq!(problem.clone(), problem.line(2));
+    }
+
+    #[test]
+    fn a_body_has_so_many_events() {
+        let limit = Limit { max_event_bytes: 20 };
+        for (form, line) in [(Form::Text, "\n"), (Form::Ndjson, "1\n")] {
+            let body = line.repeat(MAX_EVENTS);
+            let mut events = 0;
+            parse(form, body.as_bytes(), limit, |_| events += 1).unwrap();
+            assert_eq!(events, MAX_EVENTS);
+            let problem = parse(form, (body + line).as_bytes(), limit, |_| {}).unwrap_err();
+            assert_eq!(problem.kind(), Kind::RequestTooLarge, "{problem:?}");
+            assert!(problem.detail().contains("1000000 events"), "{problem:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How a command fails: one exit code and one line for people.
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
@@ -41,7 +42,15 @@ fn advice(error: &wal::Error) -> Option<&'static str> {
     match error {
         wal::Error::Io { source, .. } => Some(io_advice(source)),
         wal::Error::Database { .. } | wal::Error::Stopped { .. } => Some(CHECK_DIRECTORY),
-        wal::Error::Damaged { .. } => Some("see `minutelog admin verify` for what is damaged"),
+        wal::Error::Damaged { path, .. } => Some(match path.file_name().and_then(OsStr::to_str) {
+            Some(wal::FORMAT_FILE) => {
+                "what lies there is not the log's: put the file back, with its one line `minutelog 1`"
+            }
+            Some(wal::FLUSHER_LOCK_FILE) => {
+                "what lies there is not the log's: move it away, the file is made anew"
+            }
+            _ => "see `minutelog admin verify` for what is damaged",
+        }),
         wal::Error::Busy { .. } => Some("stop the other process, or try again in a moment"),
         wal::Error::Control { .. } => Some("look at the service's log, and try again"),
         wal::Error::Format { .. } => None,

@@ -33,7 +33,10 @@ pub const FORMAT_VERSION: u32 = 1;
 /// No format is longer: what is, is none.
 const MAX_FORMAT_BYTES: u64 = 64;
 
-pub(crate) const FORMAT_FILE: &str = "format";
+/// Says of what kind the directory is.
+pub const FORMAT_FILE: &str = "format";
+/// Held by the one flusher.
+pub const FLUSHER_LOCK_FILE: &str = "flusher.lock";
 pub(crate) const NEW: &str = ".new.";
 
 /// Names within a run's directory.
@@ -225,7 +228,7 @@ impl DataDir {
 
     /// Where the one flusher holds its lock.
     pub fn flusher_lock(&self) -> PathBuf {
-        self.root.join("flusher.lock")
+        self.root.join(FLUSHER_LOCK_FILE)
     }
 
     /// Removes a run whose events nobody needs any more. It loses its name at once: a crash in the

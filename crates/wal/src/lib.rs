@@ -64,7 +64,10 @@ pub use identities::{HeldEvents, IdentitiesReader, IdentitiesWriter, held_near, 
 pub use identity::{IdentifiedPlace, Identity, MAX_IDENTIFIED_PLACES};
 pub use index::{IndexReader, IndexWriter, IndexedLine};
 pub use inspect::{Delivery, DeliveryState, Dest, EventQuery, EventRow, Found, Inspector};
-pub use layout::{DataDir, FORMAT_VERSION, PartName, RunName, SEGMENTS_FILE, Stage};
+pub use layout::{
+    DataDir, FLUSHER_LOCK_FILE, FORMAT_FILE, FORMAT_VERSION, PartName, RunName, SEGMENTS_FILE,
+    Stage,
+};
 pub use live::{
     LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_ingests, live_summaries,
 };

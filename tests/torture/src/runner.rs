@@ -105,8 +105,10 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
     Ok(if ran.iter().any(bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Lists the cases.
+/// Lists the cases, with how many rounds they have in a short pass and in a long one.
 pub(crate) fn list() -> ExitCode {
+    // Programs read the lines below it.
+    eprintln!("{:<18} {:>5} {:>6}", "CASE", "SHORT", "LONG");
     for Case { name, about, needs, short, long, .. } in CASES {
         let lacking = needs.iter().find_map(|need| need.lacking());
         let lacking = lacking.map_or(String::new(), |why| format!(" (not here: {why})"));

@@ -76,7 +76,7 @@ impl Report {
     /// Adds a row with a text for each column.
     pub(crate) fn row<const N: usize>(&mut self, cells: [(String, Mood); N]) {
         let cells = cells.into_iter().zip(&self.columns).map(|((text, mood), align)| {
-            let cell = aligned(Cell::new_owned(text), *align);
+            let cell = aligned(Cell::new_owned(printable(text)), *align);
             match mood {
                 Mood::Plain => cell,
                 Mood::Good => cell.fg(Color::Green),
@@ -94,6 +94,21 @@ impl Report {
         }
         screen.line(self.table.trim_fmt())
     }
+}
+
+/// The text with what would steer a terminal, or turn the direction of writing, told by its number:
+/// prefixes are senders' texts, and errors are S3's.
+fn printable(text: String) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || c == '\u{feff}'
+    };
+    if !text.contains(steers) {
+        return text;
+    }
+    let told = |c: char| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(told).collect()
 }
 
 fn aligned(cell: Cell, align: Align) -> Cell {
@@ -126,6 +141,17 @@ mod tests {
             Screen { out: &mut out, err: &mut err, json: false, colour, moving: false };
         report.print(&mut screen).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        for (text, shown) in [
+            ("a/é/日本", "a/é/日本"),
+            ("a\u{1b}[2Jb\n", "a\\u{1b}[2Jb\\u{a}"),
+            ("\u{202e}zg.", "\\u{202e}zg."),
+        ] {
+            assert_eq!(printable(text.to_owned()), shown);
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Segment {
 /// Writes the objects of a part, one after the other.
 ///
 /// All of them share one compressor: its memory, a quarter of a megabyte and more, is asked for once.
+/// With one for each object, glibc, which hardly uses again what it gave with an alignment, took 14 KB
+/// of resident memory an object, and never gave them back.
 pub(crate) struct SegmentsWriter<W: Write> {
     blocks: Blocks<W>,
     level: u32,

@@ -7,7 +7,7 @@ use tests::{Fault, Kind, Load, LoadPlan, Pair, Random, Rule, RuleId, Setup, Site
 
 use crate::case::{Case, Plan};
 use crate::figures::Figures;
-use crate::judge::{Late, settle};
+use crate::judge::settle_for_long;
 use crate::process::{Holding, disk_bytes};
 
 /// A round is ten seconds: 720 of them are two hours.
@@ -83,7 +83,7 @@ fn run(plan: &Plan<'_>) -> Figures {
         assert_flat(&thirds[0], &thirds[2]);
     }
     note(&thirds, &mut figures);
-    figures.join(&settle(&site, &load.stop(), Late::Forbidden));
+    figures.join(&settle_for_long(&site, &load.stop()));
     figures
 }
 

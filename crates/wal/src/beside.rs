@@ -12,32 +12,36 @@ use crate::regular::open_file;
 /// What is in the way of sled gets this before its name, which sled then takes for nothing of its own.
 const ASIDE: &str = "damaged.";
 
-/// How the names of snapshots begin.
-const SNAPSHOT: &str = "snap.";
-
-/// How the name of a snapshot ends until it is whole. sled would write a further one into what a
-/// crash has left under that name, and keep its end.
-const UNFINISHED: &str = ".generating";
+/// The extension of a snapshot until it is whole.
+const UNFINISHED: &str = "generating";
 
 const CHECKSUM_BYTES: usize = 4;
 /// A snapshot ends with its length before its checksum.
 const LENGTH_BYTES: usize = 8;
 
-/// Moves what sled would trip over out of its way; says what that was. Half of a snapshot is what a
-/// crash leaves, and no damage: it is removed.
+/// Removes half of a snapshot, which is what a crash leaves of sled's opening, and no damage. sled
+/// would take it for a whole one, and refuse to open.
+pub(crate) fn remove_unfinished_snapshots(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = entry.map_err(Error::io(dir))?.path();
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            durable::remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves what sled would trip over out of its way; says what that was.
 pub(crate) fn set_aside_damage(dir: &Path) -> Result<Option<String>> {
+    remove_unfinished_snapshots(dir)?;
     let mut damaged = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
         let entry = entry.map_err(Error::io(dir))?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        if name.starts_with(SNAPSHOT) && name.ends_with(UNFINISHED) {
-            durable::remove_dir(&path)?;
-            continue;
-        }
         let is_whole = match name.as_str() {
             "blobs" => entry.file_type().map_err(Error::io(&path))?.is_dir(),
             "conf" => ends_with_its_checksum(&path, 0)?,
-            name if name.starts_with(SNAPSHOT) => ends_with_its_checksum(&path, LENGTH_BYTES)?,
+            name if name.starts_with("snap.") => ends_with_its_checksum(&path, LENGTH_BYTES)?,
             _ => true,
         };
         if !is_whole {

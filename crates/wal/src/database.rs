@@ -16,14 +16,14 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
 use rustix::io::Errno;
 
-use crate::beside::set_aside_damage;
+use crate::beside::{remove_unfinished_snapshots, set_aside_damage};
 use crate::error::{Error, Result};
-use crate::lock::Lock;
+use crate::lock::{Lock, while_busy};
 use crate::reader::Damage;
 use crate::regular::is_no_file;
 use crate::run::{DB_FILE, OpenRun, open_database};
@@ -225,29 +225,13 @@ fn is_of_the_disk(error: &io::Error) -> bool {
 
 /// Opens a database whose last holder may just have let go of it.
 fn recover_patiently(dir: &Path) -> Result<sled::Db> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match recover(dir) {
-            Err(Error::Busy { .. }) if waited < REOPEN_PATIENCE => {
-                let pause = Duration::from_millis(5);
-                thread::sleep(pause);
-                waited += pause;
-            }
-            other => return other,
-        }
-    }
+    while_busy(REOPEN_PATIENCE, Duration::from_millis(5), || recover(dir))
 }
 
 /// Opens a database that nobody else has open.
 fn recover(dir: &Path) -> Result<sled::Db> {
-    // A process that was killed while it opened the database can leave this file, and sled then
-    // refuses to open it. Nobody has the lock but us.
-    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
-        let path = entry.map_err(Error::io(dir))?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(&path).map_err(Error::io(&path))?;
-        }
-    }
+    // Nobody has the lock but us. An earlier opening of ours may have failed in the middle.
+    remove_unfinished_snapshots(dir)?;
     match catch_unwind(AssertUnwindSafe(|| open_database(dir))) {
         Ok(Ok(db)) => Ok(db),
         // sled's own lock outlives the last handle by a moment. That is no damage.

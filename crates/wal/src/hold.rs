@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::time::Duration;
-use std::{fs, io, thread};
+use std::{fs, io};
 
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::LOCK_FILE;
-use crate::lock::Lock;
+use crate::lock::{LOCK_PAUSE, Lock, while_busy};
 use crate::regular::is_no_file;
 use crate::run::DB_FILE;
 
@@ -38,17 +38,7 @@ pub(crate) fn lock_of(dir: &Path) -> Result<Lock> {
 
 /// Takes the lock of a run beside other readers; waits while the flusher has it.
 pub(crate) fn wait_for_shared_lock(path: &Path) -> Result<Lock> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match Lock::shared(path) {
-            Err(Error::Busy { .. }) if waited < COPY_PATIENCE => {
-                let pause = Duration::from_millis(20);
-                thread::sleep(pause);
-                waited += pause;
-            }
-            other => return other,
-        }
-    }
+    while_busy(COPY_PATIENCE, LOCK_PAUSE, || Lock::shared(path))
 }
 
 /// Copies what sled needs of the run in `dir`.

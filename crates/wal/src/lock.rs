@@ -10,6 +10,24 @@ use crate::durable::FILE_MODE;
 use crate::error::{Error, Result};
 use crate::regular;
 
+/// How long to wait between two tries of a lock.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Tries again, every `pause`, while another process has what is wanted, for as long as `patience`.
+pub(crate) fn while_busy<T>(
+    patience: Duration,
+    pause: Duration,
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(Error::Busy { .. }) if start.elapsed() < patience => thread::sleep(pause),
+            other => return other,
+        }
+    }
+}
+
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -27,14 +45,7 @@ impl Lock {
 
     /// The same, but waits for so long while another process has it.
     pub fn exclusive_within(path: &Path, patience: Duration) -> Result<Self> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let start = Instant::now();
-        loop {
-            match Self::exclusive(path) {
-                Err(Error::Busy { .. }) if start.elapsed() < patience => thread::sleep(PAUSE),
-                other => return other,
-            }
-        }
+        while_busy(patience, LOCK_PAUSE, || Self::exclusive(path))
     }
 
     /// Takes the lock of a file that exists for this process alone, or says [`Error::Busy`].

@@ -94,8 +94,39 @@ pub fn is_running(data: &DataDir) -> wal::Result<bool> {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(data: &DataDir, answer: impl io::Read) -> wal::Result<T> {
-    serde_json::from_reader(answer).map_err(|error| wal::Error::Control {
-        path: data.root().join(format!("{SOCKET}.sock")),
-        message: format!("cannot read the answer: {error}"),
-    })
+    serde_json::from_reader(answer).map_err(wal::unread(data, SOCKET))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A socket that takes requests and never answers is what a stopped process leaves.
+    #[test]
+    fn one_that_is_stopped_is_told_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::at(dir.path());
+        let _listener = UnixListener::bind(dir.path().join("flusher.sock")).unwrap();
+        let retry = || ask_retry(&data, &DestinationFilter::default()).map(drop);
+        let drain = || ask_drain(&data).map(drop);
+        let look = || is_running(&data).map(drop);
+        thread::scope(|scope| {
+            for asked in [scope.spawn(retry), scope.spawn(drain), scope.spawn(look)] {
+                let error = asked.join().unwrap().unwrap_err();
+                let what = "flusher.sock: flusher does not answer: it is stopped or hung";
+                assert!(error.to_string().ends_with(what), "{error}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_told_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::at(dir.path());
+        let error = read::<Hello>(&data, &b"{\"running\":"[..]).unwrap_err();
+        assert!(error.to_string().contains("cannot read the answer: EOF"), "{error}");
+    }
 }

@@ -177,15 +177,33 @@ pub fn call(
     Ok(Some(BufReader::with_capacity(64 * 1024, stream)))
 }
 
-/// What a failed read of the answer of an ingest means.
-pub(crate) fn unanswered(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-    move |error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Control {
-            path: path.to_owned(),
-            message: "ingest does not answer: it is stopped or hung".to_owned(),
-        },
-        _ => Error::io(path)(error),
+/// What it means that no value can be read from the answer of the socket `name`.
+pub fn unread(data: &DataDir, name: &str) -> impl FnOnce(serde_json::Error) -> Error {
+    move |error| {
+        let silence = error.io_error_kind().and_then(|kind| silent(data, name, kind));
+        silence.unwrap_or_else(|| Error::Control {
+            path: data.root().join(format!("{name}.sock")),
+            message: format!("cannot read the answer: {error}"),
+        })
     }
+}
+
+/// What it means that no line can be read from the answer of the socket `name`.
+pub(crate) fn unread_line(data: &DataDir, name: &str) -> impl FnOnce(io::Error) -> Error {
+    move |error| {
+        let silence = silent(data, name, error.kind());
+        silence.unwrap_or_else(|| Error::io(&data.root().join(format!("{name}.sock")))(error))
+    }
+}
+
+/// The error of a service that says nothing, where a read has failed for that.
+fn silent(data: &DataDir, name: &str, kind: io::ErrorKind) -> Option<Error> {
+    // A process id may follow the service's name.
+    let service = name.split_once('-').map_or(name, |(service, _)| service);
+    let path = data.root().join(format!("{name}.sock"));
+    let message = format!("{service} does not answer: it is stopped or hung");
+    matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        .then_some(Error::Control { path, message })
 }
 
 /// The names of the sockets in the data directory that begin with `prefix`.

@@ -54,7 +54,7 @@ mod writer;
 
 pub use batch::{Appended, Batch, Origin};
 pub use closing::Closed;
-pub use control::{ControlServer, Handler, LOOK_PATIENCE, call};
+pub use control::{ControlServer, Handler, LOOK_PATIENCE, call, unread};
 pub use deliveries::{
     DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, each_delivery, read_deliveries,
 };

@@ -190,11 +190,10 @@ fn call_each(
     for socket in control::sockets(data, SOCKET) {
         let Some(mut answer) = control::call(data, &socket, request, patience)? else { continue };
         answered += 1;
-        let path = data.root().join(format!("{socket}.sock"));
         let mut line = String::new();
         loop {
             line.clear();
-            if answer.read_line(&mut line).map_err(control::unanswered(&path))? == 0 {
+            if answer.read_line(&mut line).map_err(control::unread_line(data, &socket))? == 0 {
                 break;
             }
             each(&socket, line.trim_end())?;
@@ -204,10 +203,7 @@ fn call_each(
 }
 
 fn parse<'l, T: Deserialize<'l>>(data: &DataDir, socket: &str, line: &'l str) -> Result<T> {
-    serde_json::from_str(line).map_err(|error| Error::Control {
-        path: data.root().join(format!("{socket}.sock")),
-        message: format!("cannot read the answer: {error}"),
-    })
+    serde_json::from_str(line).map_err(control::unread(data, socket))
 }
 
 /// The open minutes of the ingest processes that run on this data directory.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Fault, Output, Rule, Setup, Site, run};
 
@@ -256,4 +257,19 @@ fn a_machine_that_is_not_set_up_exits_with_78() {
     std::fs::write(site.data().join("format"), "minutelog 99\n").unwrap();
     let document = doctor(&site, &["--bucket", "my-bucket"]).exits(CONFIG).json();
     assert_eq!(check(&document, &Value::Null, "data-directory").0, "fail");
+}
+
+#[test]
+fn a_service_that_is_stopped_is_told_as_such() {
+    let site = Site::with(&Setup::long_minute());
+    let (ingest, flusher) = (site.ingest(), site.flusher());
+    for service in [&ingest, &flusher] {
+        service.signal(Signal::STOP);
+    }
+    let document = doctor(&site, &["--bucket", "my-bucket"]).exits(0).json();
+    for name in ["ingest", "flusher"] {
+        let (state, detail) = check(&document, &Value::Null, name);
+        let what = format!("{name} does not answer: it is stopped or hung");
+        assert!(state == "warn" && detail.contains(&what), "{state}: {detail}");
+    }
 }

@@ -53,6 +53,18 @@ pub enum Error {
         /// How many are not there.
         missing: u64,
     },
+    /// The bucket of delivered objects does not exist.
+    #[error(
+        "S3: {} could not be checked: {which}: see that the endpoint is the right one, and who may \
+         have removed the bucket",
+        human::count(*receipts, "receipt")
+    )]
+    NoBucket {
+        /// How many receipts tell of its objects.
+        receipts: u64,
+        /// Which bucket it is.
+        which: String,
+    },
     /// Delivered objects may not be read.
     #[error(
         "S3: {} cannot be compared: reading needs credentials that S3 takes, and s3:GetObject, which \

@@ -26,6 +26,7 @@ mod retry;
 mod screen;
 mod show;
 mod table;
+mod unread;
 mod verify;
 
 pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};

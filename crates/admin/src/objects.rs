@@ -22,6 +22,7 @@ use crate::place;
 use crate::progress::Late;
 use crate::screen::{Listing, Screen};
 use crate::table::{Align, Mood, Report, plain};
+use crate::unread::{NoBuckets, Obstacle, unread};
 
 /// So many objects are read at a time.
 const OBJECTS_AT_ONCE: usize = 8;
@@ -51,7 +52,7 @@ pub struct ObjectsQuery {
 /// What became of a delivered object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(crate) enum State {
     Same,
     Differs,
     Missing,
@@ -69,7 +70,7 @@ struct Row {
     state: State,
     detail: Option<String>,
     #[serde(skip)]
-    is_denied: bool,
+    obstacle: Option<Obstacle>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -79,6 +80,8 @@ struct Checked {
     differing: u64,
     missing: u64,
     unknown: u64,
+    /// Those of `unknown` whose bucket does not exist.
+    no_bucket: u64,
     events: u64,
     bytes: u64,
     #[serde(skip)]
@@ -98,15 +101,22 @@ impl Checked {
             State::Missing => self.missing += 1,
             State::Unknown => self.unknown += 1,
         }
-        self.denied += u64::from(row.is_denied);
+        match row.obstacle {
+            Some(Obstacle::Denied) => self.denied += 1,
+            Some(Obstacle::NoBucket) => self.no_bucket += 1,
+            None => {}
+        }
     }
 
-    /// What is worst decides: an object that is another, one that may not be read, one that could
-    /// not be read this time, a receipt that could not be read.
-    fn verdict(self, warnings: usize) -> Result<()> {
+    /// What is worst decides: an object that is another, one whose bucket does not exist, one that
+    /// may not be read, one that could not be read this time, a receipt that could not be read.
+    fn verdict(self, no_buckets: &NoBuckets, warnings: usize) -> Result<()> {
         match self {
             Self { differing, missing, .. } if differing + missing > 0 => {
                 Err(Error::Differ { differing, missing })
+            }
+            Self { no_bucket: receipts @ 1.., .. } => {
+                Err(Error::NoBucket { receipts, which: no_buckets.summary() })
             }
             Self { denied: denied @ 1.., .. } => Err(Error::Unreadable(denied)),
             Self { unknown: unknown @ 1.., .. } => Err(Error::NotCompared(unknown)),
@@ -119,7 +129,8 @@ impl Checked {
 /// Reads the objects that `query` wants back from `store`, and prints which of them are not what
 /// their receipts say. Memory does not grow with their number or size.
 ///
-/// [`Error::Differ`], [`Error::Unreadable`] or [`Error::NotCompared`] once that is done.
+/// [`Error::Differ`], [`Error::NoBucket`], [`Error::Unreadable`] or [`Error::NotCompared`] once that
+/// is done.
 pub async fn verify_objects(
     inspector: &Inspector,
     query: &ObjectsQuery,
@@ -134,17 +145,19 @@ pub async fn verify_objects(
         .buffered(OBJECTS_AT_ONCE);
     let mut rows = std::pin::pin!(rows);
     let (mut checked, mut listing, mut wrong) = (Checked::default(), Listing::default(), vec![]);
+    let mut no_buckets = NoBuckets::default();
     if screen.json {
         listing.begin(screen.out, "{\"objects\":")?;
     }
     while let Some(row) = bar.while_waiting(rows.next()).await {
         checked.add(&row);
+        let is_told = row.obstacle == Some(Obstacle::NoBucket) && no_buckets.count(&row.bucket);
         if screen.json {
             listing.item(screen.out, &row)?;
-        } else if row.state != State::Same || row.detail.is_some() {
+        } else if !is_told && (row.state != State::Same || row.detail.is_some()) {
             wrong.push(row);
             if wrong.len() == ROWS_A_TABLE {
-                print(&std::mem::take(&mut wrong), screen)?;
+                print(&std::mem::take(&mut wrong), &NoBuckets::default(), screen)?;
             }
         }
     }
@@ -155,10 +168,10 @@ pub async fn verify_objects(
         let checked = serde_json::to_string(&checked)?;
         listing.end_with(screen.out, &format!(",\"checked\":{checked}"))?;
     } else {
-        print(&wrong, screen)?;
+        print(&wrong, &no_buckets, screen)?;
         sum_up(checked, screen)?;
     }
-    checked.verdict(warnings.len())
+    checked.verdict(&no_buckets, warnings.len())
 }
 
 fn wants(query: &ObjectsQuery, receipt: &ReceiptRow) -> bool {
@@ -208,45 +221,20 @@ async fn check(store: &Arc<S3Store>, receipt: ReceiptRow, bar: ProgressBar) -> R
             other => break other,
         }
     };
-    let (state, detail, is_denied) = match found {
-        Ok(Found { wrong, is_rewritten: false }) if wrong.is_empty() => (State::Same, None, false),
+    let (state, detail, obstacle) = match found {
+        Ok(Found { wrong, is_rewritten: false }) if wrong.is_empty() => (State::Same, None, None),
         Ok(Found { wrong, .. }) if wrong.is_empty() => {
             let note = "the same bytes, written again since: its ETag is another";
-            (State::Same, Some(note.to_owned()), false)
+            (State::Same, Some(note.to_owned()), None)
         }
-        Ok(Found { wrong, .. }) => (State::Differs, Some(wrong.join("; ")), false),
-        Err(trouble) => unread(&trouble),
+        Ok(Found { wrong, .. }) => (State::Differs, Some(wrong.join("; ")), None),
+        Err(trouble) => {
+            let (state, detail, obstacle) = unread(&trouble);
+            (state, Some(detail), obstacle)
+        }
     };
     let ReceiptRow { bucket, prefix, key, minute, events, bytes, .. } = receipt;
-    Row { bucket, prefix, key, minute, events, bytes, state, detail, is_denied }
-}
-
-/// What it means that S3 does not give an object.
-fn unread(trouble: &Trouble) -> (State, Option<String>, bool) {
-    if trouble.has_code("NoSuchBucket") {
-        return (State::Missing, Some("there is no such bucket".to_owned()), false);
-    }
-    if trouble.is_delete_marker {
-        let what = "it was deleted, and the bucket keeps the version before";
-        return (State::Missing, Some(what.to_owned()), false);
-    }
-    if trouble.status == Some(404) {
-        return (State::Missing, Some("nothing stands under its key".to_owned()), false);
-    }
-    if trouble.is_denied() {
-        // S3, "GetObject": without s3:ListBucket, what is missing is answered by 403 as well.
-        let what = format!("cannot be compared: needs s3:GetObject: {}", trouble.message);
-        return (State::Unknown, Some(what), true);
-    }
-    if trouble.is_of_credentials() {
-        let what = format!("cannot be compared: mend the credentials: {}", trouble.message);
-        return (State::Unknown, Some(what), true);
-    }
-    if trouble.has_code("InvalidObjectState") {
-        let what = "it is archived: restore it, and run this again";
-        return (State::Unknown, Some(what.to_owned()), false);
-    }
-    (State::Unknown, Some(format!("could not be read: {}", trouble.message)), false)
+    Row { bucket, prefix, key, minute, events, bytes, state, detail, obstacle }
 }
 
 struct Found {
@@ -314,8 +302,8 @@ impl Read for Pieces {
     }
 }
 
-fn print(rows: &[Row], screen: &mut Screen<'_>) -> Result<()> {
-    if rows.is_empty() {
+fn print(rows: &[Row], no_buckets: &NoBuckets, screen: &mut Screen<'_>) -> Result<()> {
+    if rows.is_empty() && no_buckets.is_empty() {
         return Ok(());
     }
     let columns =
@@ -339,6 +327,10 @@ fn print(rows: &[Row], screen: &mut Screen<'_>) -> Result<()> {
                 row.detail.as_deref().unwrap_or("-")
             )),
         ]);
+    }
+    for (bucket, what) in no_buckets.iter() {
+        let state = ("unknown".to_owned(), Mood::Bad);
+        report.row([state, plain("-"), plain(format!("s3://{bucket}\n{what}"))]);
     }
     Ok(report.print(screen)?)
 }

@@ -136,3 +136,26 @@ fn what_cannot_be_read_is_not_known() {
     site.s3.refuse("GetObject", "NoSuchKey");
     verify(&site, &[]).exits(BAD_DATA);
 }
+
+#[test]
+fn a_bucket_that_does_not_exist_is_told_as_one() {
+    let (site, a, b) = delivered();
+    site.s3.refuse("GetObject", "NoSuchBucket");
+    let output = verify(&site, &[]);
+    let document = output.exits(BAD_DATA).json();
+    for key in [&a, &b] {
+        let (state, detail) = became(&document, key);
+        assert!(state == "unknown" && detail.contains("no such bucket"), "{state}: {detail}");
+    }
+    let checked = &document["checked"];
+    let counts = ["missing", "unknown", "no_bucket"].map(|count| checked[count].as_u64());
+    assert_eq!(counts, [Some(0), Some(2), Some(2)], "{checked}");
+    let what = "2 receipts could not be checked: bucket my-bucket does not exist";
+    assert!(output.stderr.contains(what), "{}", output.stderr);
+
+    // People are told of it once, not once an object.
+    let people = site.run(&["admin", "verify", "--objects"]);
+    let stdout = &people.exits(BAD_DATA).stdout;
+    assert!(stdout.contains("does not exist: 2 receipts could not be checked"), "{stdout}");
+    assert!(!stdout.contains(&a) && !stdout.contains(&b), "{stdout}");
+}

@@ -175,7 +175,9 @@ impl From<admin::Error> for Stop {
             }
             admin::Error::Log(error) => return Self::Failure(Failure::log("admin", error)),
             admin::Error::Output(_) | admin::Error::NoDataDir(_) => Code::Io,
-            admin::Error::Damaged { .. } | admin::Error::Differ { .. } => Code::Data,
+            admin::Error::Damaged { .. }
+            | admin::Error::Differ { .. }
+            | admin::Error::NoBucket { .. } => Code::Data,
             admin::Error::NotLookedAt(_)
             | admin::Error::Undelivered(_)
             | admin::Error::NotCompared(_) => Code::TryAgain,

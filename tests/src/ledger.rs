@@ -98,7 +98,8 @@ impl Ledger {
             };
             assert!(ids.insert(id), "the id {id} was given twice");
             let [(number, line)] = found[..] else {
-                panic!("acknowledged as {id}, and on {} lines: {sent:?}", found.len());
+                let what = if found.is_empty() { "lost" } else { "delivered twice" };
+                panic!("acknowledged as {id}, and {what}, on {} lines: {sent:?}", found.len());
             };
             let object = objects.0.get(number).expect("it was found there");
             let there = (&object.bucket, &object.prefix, object.minute.clone());
@@ -171,9 +172,9 @@ mod tests {
         assert_eq!(verdict(vec![object(MINUTE, &["1", "2"])]), Ok(()));
         assert_eq!(verdict(vec![object(MINUTE, &["1", "2", "3"])]), Ok(()));
         for (lines, complaint) in [
-            (&["1"][..], "on 0 lines"),
-            (&["1", "2", "2"], "on 2 lines"),
-            (&["1", "2", "3", "3"], "delivered twice"),
+            (&["1"][..], "and lost, on 0 lines"),
+            (&["1", "2", "2"], "and delivered twice, on 2 lines"),
+            (&["1", "2", "3", "3"], "unacknowledged, and delivered twice"),
             (&["1", "2", "4"], "nobody sent"),
             (&["2", "1"], "stands after"),
         ] {

@@ -2,16 +2,20 @@
 //! that passes a broken build is broken.
 //!
 //! A control is a patch in `tests/torture/controls`, applied to a copy of the sources. Its first
-//! lines say what it breaks and which case, with how many rounds, has to fail on it:
+//! lines say what it breaks, which case, with how many rounds, has to fail on it, and what that has to
+//! say then; where chance decides which of several comes first, each has a line of its own:
 //!
 //! ```text
 //! Breaks: G1, an acknowledgement without fdatasync
 //! Caught by: power-loss 5
+//! Shows: and lost, on 0 lines
 //! ```
+//!
+//! A case that fails for another reason has caught nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -25,6 +29,8 @@ struct Control {
     breaks: String,
     case: String,
     rounds: String,
+    /// What the rig says of it, in one of these ways.
+    shows: Vec<String>,
 }
 
 /// Builds and runs the controls, and fails if one was not caught.
@@ -41,10 +47,19 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
         let binary = broken(control, &place)?;
         let mut command = Command::new(&rig);
         command.args(["run", case, "--rounds", rounds, "--all", "--binary"]).arg(&binary);
-        let status = command.status().context("the rig can't be run")?;
-        let caught = status.code() == Some(1);
+        // Its verdict is all that it prints there; what it tells on the way passes by.
+        command.stderr(Stdio::inherit());
+        let output = command.output().context("the rig can't be run")?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        print!("{printed}");
+        let caught = control.is_caught(output.status.code(), &printed);
         println!("{:<8} {name:<28} by {case}: {breaks}", if caught { "caught" } else { "MISSED" });
         if !caught {
+            let expected = control.shows.join("` or `");
+            let status = output.status;
+            println!(
+                "         it ended with {status}: expected 1, and `{expected}` in its verdict"
+            );
             missed.push(name);
         }
     }
@@ -79,7 +94,18 @@ impl Control {
         let breaks = field("Breaks:")?.to_owned();
         let (case, rounds) = field("Caught by:")?.split_once(' ').context("a case and rounds")?;
         let (case, rounds) = (case.to_owned(), rounds.to_owned());
-        Ok(Self { name, patch, breaks, case, rounds })
+        field("Shows:")?;
+        let head = text.lines().take_while(|line| !line.is_empty());
+        let shows = head.filter_map(|line| line.strip_prefix("Shows:"));
+        let shows: Vec<_> = shows.map(|shown| shown.trim().to_owned()).collect();
+        // Every output contains the empty text.
+        ensure!(shows.iter().all(|shown| !shown.is_empty()), "{name} has an empty line `Shows:`");
+        Ok(Self { name, patch, breaks, case, rounds, shows })
+    }
+
+    /// Whether the case failed for the reason that the broken build stands for.
+    fn is_caught(&self, code: Option<i32>, printed: &str) -> bool {
+        code == Some(1) && self.shows.iter().any(|shown| printed.contains(shown))
     }
 }
 
@@ -156,4 +182,37 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
         fs::write(to, text).with_context(|| format!("cannot write {}", to.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(head: &str) -> Result<Control> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), format!("{head}\n--- a/x\n+++ b/x\n")).unwrap();
+        Control::read("control".to_owned(), file.path().to_owned())
+    }
+
+    #[test]
+    fn only_a_failure_for_the_right_reason_is_caught() {
+        let head = "Breaks: G2\nCaught by: kill 5\nShows: and delivered twice\nShows: not whole\n";
+        let control = read(head).unwrap();
+        let failed = "FAILED   kill      5 rounds     9 s  ";
+        let twice = format!("{failed}acknowledged as 01, and delivered twice, on 2 lines");
+        assert!(control.is_caught(Some(1), &twice));
+        assert!(control.is_caught(Some(1), &format!("{failed}a run is not whole")));
+        assert!(!control.is_caught(Some(1), &format!("{failed}ingest found no free port")));
+        assert!(!control.is_caught(Some(0), &twice));
+        assert!(!control.is_caught(None, &twice));
+    }
+
+    #[test]
+    fn a_control_says_what_it_shows() {
+        let error = read("Breaks: G2\nCaught by: kill 5\n").unwrap_err();
+        assert!(error.to_string().contains("no line `Shows:`"), "{error}");
+        let error = read("Breaks: G2\nCaught by: kill 5\nShows: \n").unwrap_err();
+        assert!(error.to_string().contains("empty line `Shows:`"), "{error}");
+        assert!(!chosen(&[]).unwrap().is_empty());
+    }
 }

@@ -53,8 +53,10 @@ fn big_minute(plan: &Plan<'_>) -> Figures {
 
     let group = Group::new("flusher", FLUSHER_LIMIT_BYTES);
     let mut once = site.command_under(&group.runner(), &["flusher", "--once"]);
-    run_for(&mut once, std::time::Duration::from_secs(SEAL_PATIENCE_S)).exits(0);
+    let output = run_for(&mut once, std::time::Duration::from_secs(SEAL_PATIENCE_S));
+    // First, as it tells why the flusher was killed.
     group.end("flusher_bytes", &mut figures);
+    output.exits(0);
     let objects = site.s3.bytes();
     let [(key, gzip)] = &objects[..] else { panic!("{} objects", objects.len()) };
     assert_eq!(read(gzip), lines, "{key}");

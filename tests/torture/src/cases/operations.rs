@@ -46,7 +46,8 @@ fn two_flushers(plan: &Plan<'_>, seed: u64) -> Figures {
     let mut figures = Figures::default();
     let mut refused = || {
         let mut second = site.spawn(Kind::Flusher, &[]);
-        assert_eq!(second.wait().code(), Some(UNAVAILABLE), "{}", second.log());
+        let status = until("the second flusher to refuse", || second.has_ended());
+        assert_eq!(status.code(), Some(UNAVAILABLE), "{}", second.log());
         assert!(second.log().contains("another flusher"), "{}", second.log());
         site.flush_once().exits(UNAVAILABLE);
         figures.add("flushers_refused", 2);

@@ -69,7 +69,8 @@ pub(crate) enum Command {
     #[command(
         long_about = "Do the whole job once, with nothing to install or configure: an embedded S3 server on \
 loopback, ingest and flusher as processes of their own, events sent over HTTP, and after the end of the minute \
-the one object read back from S3 and compared with what was sent. Exit 0 only if they are equal.",
+the one object read back from S3 and compared with what was sent. Exit 0 only if they are equal. It makes its \
+own configuration: MINUTELOG__… variables have no say in it, and a warning names them.",
         after_help = "Example:\n  minutelog demo\n  minutelog demo --events 1000 --interval 2s     --interval 2s makes a minute shorter"
     )]
     Demo(DemoArgs),
@@ -77,7 +78,8 @@ the one object read back from S3 and compared with what was sent. Exit 0 only if
     #[cfg(feature = "embedded")]
     #[command(
         long_about = "Run an embedded S3 server, ingest and flusher on this machine until Ctrl-C. Data is kept in \
-./minutelog-dev, or where --data-dir says. Everything listens on loopback only.",
+./minutelog-dev, or where --data-dir says. Everything listens on loopback only. It makes its own configuration: \
+MINUTELOG__… variables have no say in it, and a warning names them.",
         after_help = "Example:\n  minutelog dev\n  minutelog dev --data-dir ./try --interval 10s"
     )]
     Dev(DevArgs),

@@ -61,6 +61,17 @@ fn refuse_config_file(global: &Global, command: &str) -> Result<(), Failure> {
     Err(Failure::new(Code::Usage, message))
 }
 
+/// Says in one line which variables of the environment have no say where a command makes its own
+/// configuration.
+#[cfg(feature = "embedded")]
+fn warn_of_variables(command: &str) {
+    let names = config::variables(env::vars_os());
+    if !names.is_empty() {
+        let names = names.join(", ");
+        eprintln!("warning: {command} makes its own configuration and does not use {names}");
+    }
+}
+
 /// The runtime that a command's async part runs on.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Runtime::new()

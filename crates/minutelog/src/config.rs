@@ -25,6 +25,8 @@ use model::Interval;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use limits::{LimitsConfig, RateConfig};
+#[cfg(feature = "embedded")]
+pub(crate) use load::variables;
 pub(crate) use load::{Loaded, config_file, load};
 pub(crate) use place::ConfigError;
 pub(crate) use s3::{BucketConfig, S3Config};

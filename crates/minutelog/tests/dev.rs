@@ -61,3 +61,34 @@ fn a_second_dev_leaves_the_first_one_s_configuration_alone() {
     // The lock went with its holder.
     assert_eq!(Dev::start(directory.path()).stop(), 0);
 }
+
+#[test]
+fn variables_that_have_no_say_are_named_in_one_line() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("a-file");
+    fs::write(&file, "").expect("the disk takes it");
+    // It ends at once, as a file is no directory: the line comes before anything is begun.
+    let stderr = |variables: &[(&str, &str)]| {
+        let mut command = dev(&file);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MINUTELOG_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(variables.iter().copied());
+        let output = assert_cmd::Command::from_std(command).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(74));
+        String::from_utf8(output.stderr).expect("output is UTF-8")
+    };
+    let told = stderr(&[
+        ("MINUTELOG__S3__REGION", "sesame"),
+        ("MINUTELOG__LOG__INTERVAL", "5m"),
+        ("MINUTELOG_CONFIG", "/etc/minutelog.toml"),
+        ("MINUTELOG_LOG", "warn"),
+    ]);
+    let warnings: Vec<_> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let expected = "warning: dev makes its own configuration and does not use MINUTELOG_CONFIG, \
+         MINUTELOG__LOG__INTERVAL, MINUTELOG__S3__REGION";
+    assert_eq!(warnings, [expected]);
+    assert!(!stderr(&[("MINUTELOG_CONFIG", "")]).contains("warning: "));
+}

@@ -36,6 +36,7 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 /// Runs `demo`.
 pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     super::refuse_config_file(global, "demo")?;
+    super::warn_of_variables("demo");
     let place = Place::choose(global.data_dir.as_deref())?;
     runtime()?.block_on(demo(&place, args, Screen::new(global.json)))
 }

@@ -22,6 +22,7 @@ const SERVICE_PORTS: [u16; 3] = [9600, 9601, 9602];
 /// Runs `dev`.
 pub(crate) fn run(global: &Global, args: &DevArgs) -> Result<(), Failure> {
     super::refuse_config_file(global, "dev")?;
+    super::warn_of_variables("dev");
     let directory = global.data_dir.clone().unwrap_or_else(|| PathBuf::from(DIRECTORY));
     // Absolute, so that the configuration in it can be used from anywhere.
     let absolute = std::path::absolute(&directory).map_err(|error| {

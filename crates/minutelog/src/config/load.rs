@@ -138,6 +138,22 @@ fn apply_variable(
     Err(refusal.unwrap_or_else(|| refuse("no value")))
 }
 
+/// The names of the variables that would tell a service its configuration, in their order. Fit for a
+/// terminal, and without the values, which can be secrets.
+#[cfg(feature = "embedded")]
+pub(crate) fn variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<String> {
+    let tells = |(name, value): (OsString, OsString)| {
+        let name = name.to_string_lossy().escape_debug().to_string();
+        let is_file = name == "MINUTELOG_CONFIG" && !value.is_empty();
+        (is_file || name.starts_with(PREFIX)).then_some(name)
+    };
+    let mut names: Vec<_> = environment.into_iter().filter_map(tells).collect();
+    names.sort();
+    names
+}
+
 /// What a variable's text can mean: a TOML value, and the text itself.
 fn readings(text: &str) -> Vec<Value> {
     let typed = toml::from_str::<Table>(&format!("value = {text}"))

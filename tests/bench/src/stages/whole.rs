@@ -1,0 +1,88 @@
+//! The whole way, from the request to the store, for as long as it must be kept up.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, float, per_million};
+use crate::events::EVENT_BYTES;
+use crate::figure::{Goal, Report, mib};
+use crate::limits;
+use crate::load::{Load, Until};
+use crate::progress::Doing;
+use crate::site::Site;
+
+/// Events a second.
+const RATE: f64 = 200_000.0;
+
+/// How long after the end of the load the log may take to be empty.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let duration = bench.settings.sustained();
+    // A minute has sixty seconds, unless there are not enough of them.
+    let (name, interval) = if duration >= Duration::from_mins(5) { ("60s", 60) } else { ("5s", 5) };
+    let interval = Duration::from_secs(interval);
+    let site = Site::new(&bench.place, name, "\"auto\"")?;
+    let (ingest, flusher) = (site.ingest()?, site.flusher()?);
+    site.store.take_lags(interval);
+    let load = Load {
+        pace: Some(RATE / float(BULK_EVENTS)),
+        interval: Some(interval),
+        ..bench.bulk(&ingest, Until::Elapsed(duration / 2))
+    };
+    let first = {
+        let _doing = Doing::new("the first half");
+        load.run()?
+    };
+    let halfway = site.disk_bytes();
+    let second = {
+        let _doing = Doing::new("the second half");
+        load.run()?
+    };
+    let end = site.disk_bytes();
+    let events = (first.requests + second.requests) * BULK_EVENTS;
+    wait_for_delivery(&flusher, events)?;
+    let (of_ingest, of_flusher) = (ingest.usage()?, flusher.usage()?);
+    let bytes = events * EVENT_BYTES as u64;
+    let rate = float(events) / (first.elapsed + second.elapsed).as_secs_f64();
+    report.goal("taken and delivered", rate, "events/s", Goal::AtLeast(RATE * 0.99));
+    report.latencies("answer", &second.latencies);
+    report.add("log on disk halfway", mib(halfway), "MiB");
+    // A minute's log is there or not when it is looked at.
+    let a_minute = mib(EVENT_BYTES as u64) * RATE * interval.as_secs_f64();
+    report.goal("log on disk at the end", mib(end), "MiB", Goal::AtMost(mib(halfway) + a_minute));
+    let lags = site.store.lags();
+    report.latencies("object confirmed after its minute's end", &lags);
+    let p99 = lags.percentile_ms(99.0) / 1000.0;
+    report.goal("the same, p99", p99, "s", Goal::AtMost(5.0));
+    let gzip = limits::gzip(6, &bench.events().bodies(BULK_EVENTS), bench.settings.limit())?;
+    let gzip_seconds = limits::ratio(bytes, 1) / gzip.bytes_per_second;
+    let cpu = of_ingest.cpu() + of_flusher.cpu();
+    report.add("ingest, CPU", per_million(of_ingest.cpu(), events), "s/M events");
+    report.add("flusher, CPU", per_million(of_flusher.cpu(), events), "s/M events");
+    let times = cpu.as_secs_f64() / gzip_seconds;
+    report.goal("CPU of both / flate2 at level 6", times, "", Goal::AtMost(1.5));
+    report.add(
+        "bytes of events for each byte delivered",
+        limits::ratio(bytes, site.store.bytes()),
+        "",
+    );
+    let written = of_ingest.written_bytes + of_flusher.written_bytes;
+    let written = limits::ratio(written, bytes);
+    report.goal("written to disk", written, "bytes a byte", Goal::AtMost(1.5));
+    report.resident("ingest", ingest.peak_resident_bytes()?, INGEST_MIB);
+    report.resident("flusher", flusher.peak_resident_bytes()?, FLUSHER_MIB);
+    ingest.terminate()?;
+    flusher.terminate()
+}
+
+fn wait_for_delivery(flusher: &crate::service::Service, events: u64) -> Result<()> {
+    let _doing = Doing::new("waiting for the last minute");
+    let started = std::time::Instant::now();
+    while flusher.metric("minutelog_flusher_events_delivered_total")? < float(events) {
+        ensure!(started.elapsed() < PATIENCE, "not delivered within {} s", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}

@@ -68,7 +68,7 @@ pub(crate) fn admit(
         let Parts { groups, order, identified } = batch.into_parts();
         let mut places = Vec::with_capacity(groups.len());
         for group in groups {
-            active.destinations.entry(group.key).or_insert(0);
+            active.destinations.entry(group.key).or_default();
             let index = *by_key.entry(group.key).or_insert_with(|| {
                 pending.push(Pending {
                     destination: group.destination,

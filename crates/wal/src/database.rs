@@ -25,6 +25,7 @@ use crate::beside::{remove_unfinished_snapshots, set_aside_damage};
 use crate::error::{Error, Result};
 use crate::lock::{Lock, while_busy};
 use crate::reader::Damage;
+use crate::record::Key;
 use crate::regular::is_no_file;
 use crate::run::{DB_FILE, OpenRun, open_database};
 
@@ -114,8 +115,8 @@ impl Database {
         Self { state, dir, held, damage: None }
     }
 
-    /// Fetches some of the entries that begin with `prefix`, from `start` on. None are left when
-    /// none come.
+    /// Fetches some of the entries that begin with `prefix`, from `start` on, without fences. None
+    /// are left when none come.
     fn fetch(&self, prefix: &[u8], start: Bound<sled::IVec>) -> Result<VecDeque<Entry>, Damage> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let live = matches!(self.held, Held::Live { .. });
@@ -135,6 +136,9 @@ impl Database {
                 let (key, value) = entry.map_err(Error::sled(&self.dir))?;
                 if !key.starts_with(prefix) {
                     break;
+                }
+                if value.is_empty() && matches!(Key::parse(&key), Some(Key::Fence { .. })) {
+                    continue;
                 }
                 bytes += key.len() + value.len();
                 entries.push_back((key, value));

@@ -28,6 +28,7 @@ mod database;
 mod deliveries;
 pub mod durable;
 mod error;
+mod fences;
 mod frame;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! key    'd' | destination key (16)                                   what the key stands for
-//! key    'e' | destination key (16) | first seq (u32 BE) | slice (u16 BE)     events
+//! key    'e' | destination key (16) | place (u32 BE) | first seq (u32 BE) | slice (u16 BE)   events
+//! key    'e' | destination key (16) | place (u32 BE)                      a fence, see `fences`
 //! key    'i' | …                                       whose events they are, see `identity`
 //! value  checksum (8) | head | bytes
 //! ```
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CHECKSUM_BYTES, Checksum, DecodeError};
+use crate::fences::Place;
 
 /// The most bytes of events in one record. A leaf of sled's tree holds up to 17 of them and must
 /// stay under a quarter of a segment, or sled writes it to a file that it never syncs.
@@ -53,12 +55,20 @@ impl DestKey {
         key
     }
 
-    /// The key of a record of events.
-    pub(crate) fn events_key(self, first: Seq, slice: u16) -> [u8; 23] {
-        let mut key = [0; 23];
+    /// The key of a fence.
+    pub(crate) fn fence_key(self, place: Place) -> [u8; 21] {
+        let mut key = [0; 21];
         key[..17].copy_from_slice(&self.events_prefix());
-        key[17..21].copy_from_slice(&first.get().to_be_bytes());
-        key[21..].copy_from_slice(&slice.to_be_bytes());
+        key[17..].copy_from_slice(&place.to_be_bytes());
+        key
+    }
+
+    /// The key of a record of events.
+    pub(crate) fn events_key(self, place: Place, first: Seq, slice: u16) -> [u8; 27] {
+        let mut key = [0; 27];
+        key[..21].copy_from_slice(&self.fence_key(place));
+        key[21..25].copy_from_slice(&first.get().to_be_bytes());
+        key[25..].copy_from_slice(&slice.to_be_bytes());
         key
     }
 }
@@ -73,7 +83,8 @@ pub(crate) const EVENTS_PREFIX: [u8; 1] = [EVENTS];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Definition(DestKey),
-    Events { destination: DestKey, first: Seq, slice: u16 },
+    Fence { destination: DestKey, place: Place },
+    Events { destination: DestKey, place: Place, first: Seq, slice: u16 },
 }
 
 impl Key {
@@ -84,10 +95,15 @@ impl Key {
         match (*kind, rest) {
             (DEFINITION, []) => Some(Self::Definition(destination)),
             (EVENTS, rest) => {
+                let (place, rest) = rest.split_first_chunk::<4>()?;
+                let place = Place::from_be_bytes(*place);
+                if rest.is_empty() {
+                    return Some(Self::Fence { destination, place });
+                }
                 let (first, slice) = rest.split_first_chunk::<4>()?;
                 let first = Seq::new(u32::from_be_bytes(*first));
                 let slice = u16::from_be_bytes(slice.try_into().ok()?);
-                Some(Self::Events { destination, first, slice })
+                Some(Self::Events { destination, place, first, slice })
             }
             _ => None,
         }
@@ -189,6 +205,8 @@ pub(crate) fn decode_definition(key: &[u8], value: &[u8]) -> Result<Destination,
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering::{Greater, Less};
+
     use super::*;
     use proptest::prelude::*;
 
@@ -201,8 +219,12 @@ mod tests {
         let key = DestKey([0xab; 16]);
         assert_eq!(key.definition_key(), [&b"d"[..], &[0xab; 16]].concat()[..]);
         assert_eq!(
-            key.events_key(Seq::new(0x0102_0304), 0x0506),
-            [&b"e"[..], &[0xab; 16], &[1, 2, 3, 4, 5, 6]].concat()[..]
+            key.events_key(0x0708_090a, Seq::new(0x0102_0304), 0x0506),
+            [&b"e"[..], &[0xab; 16], &[7, 8, 9, 10, 1, 2, 3, 4, 5, 6]].concat()[..]
+        );
+        assert_eq!(
+            key.fence_key(0x0708_090a),
+            [&b"e"[..], &[0xab; 16], &[7, 8, 9, 10]].concat()[..]
         );
     }
 
@@ -230,12 +252,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_round_trip_and_sort(destination: [u8; 16], a: u32, b: u32, slice: u16) {
-            let key = DestKey(destination);
-            let (left, right) = (key.events_key(Seq::new(a), slice), key.events_key(Seq::new(b), slice));
+        fn keys_round_trip_and_sort(destination: [u8; 16], a: Place, b: Place, first: u32, slice: u16) {
+            let (key, first) = (DestKey(destination), Seq::new(first));
+            let (left, right) = (key.events_key(a, first, slice), key.events_key(b, first, slice));
             prop_assert_eq!(left.cmp(&right), a.cmp(&b));
-            let parsed = Key::Events { destination: key, first: Seq::new(a), slice };
+            prop_assert_eq!(key.fence_key(a)[..].cmp(&right[..]), if a <= b { Less } else { Greater });
+            let parsed = Key::Events { destination: key, place: a, first, slice };
             prop_assert_eq!(Key::parse(&left), Some(parsed));
+            let parsed = Key::Fence { destination: key, place: a };
+            prop_assert_eq!(Key::parse(&key.fence_key(a)), Some(parsed));
             prop_assert_eq!(Key::parse(&key.definition_key()), Some(Key::Definition(key)));
         }
 

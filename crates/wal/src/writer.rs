@@ -16,6 +16,7 @@ use crate::admit::{Admitted, Pending, admit};
 use crate::batch::{Appended, Batch, Chunk, Origin};
 use crate::closing::Closed;
 use crate::error::Result;
+use crate::fences::Fences;
 use crate::identity;
 use crate::layout::{DataDir, RunName};
 use crate::log::{AppendError, Commit, LogObserver, LogOptions, Shared};
@@ -61,8 +62,7 @@ pub(crate) struct Writer {
 /// The open minute.
 pub(crate) struct Active {
     pub(crate) run: Arc<OpenRun>,
-    /// How many events each destination has.
-    pub(crate) destinations: HashMap<DestKey, u32>,
+    pub(crate) destinations: HashMap<DestKey, Standing>,
     events: u32,
     pub(crate) payload_bytes: u64,
     disk_bytes: u64,
@@ -70,6 +70,13 @@ pub(crate) struct Active {
     pub(crate) identified: usize,
     last_time: UnixMillis,
     opened: Instant,
+}
+
+/// What the open minute has of a destination.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    events: u32,
+    fences: Fences,
 }
 
 impl Writer {
@@ -279,24 +286,23 @@ impl Active {
     /// Writes the events of one destination as records; returns their bytes.
     fn write(&mut self, pending: &Pending, time: UnixMillis) -> Result<u64> {
         let mut bytes = 0;
-        let before = self.destinations.get(&pending.key).copied().unwrap_or(0);
-        if before == 0 {
+        let mut standing = self.destinations.get(&pending.key).copied().unwrap_or_default();
+        if standing.events == 0 {
             let key = pending.key.definition_key();
             let value = record::encode_definition(&key, &pending.destination);
             bytes += (key.len() + value.len()) as u64;
             self.run.insert(&key, value)?;
         }
-        let mut next = before;
         let mut chunks = &*pending.chunks;
         while !chunks.is_empty() {
             let (record, rest) = chunks.split_at(chunks_of_one_record(chunks));
             chunks = rest;
             let events = record.iter().map(|chunk| chunk.events).sum::<u32>();
-            bytes += self.write_record(pending.key, record, events, next, time)?;
-            next += events;
+            bytes += self.write_record(pending.key, record, events, &mut standing, time)?;
+            standing.events += events;
             self.events += events;
         }
-        self.destinations.insert(pending.key, next);
+        self.destinations.insert(pending.key, standing);
         Ok(bytes)
     }
 
@@ -305,14 +311,16 @@ impl Active {
         destination: DestKey,
         chunks: &[Chunk],
         events: u32,
-        before: u32,
+        standing: &mut Standing,
         time: UnixMillis,
     ) -> Result<u64> {
         let first = Seq::new(self.events);
-        let time_ms = time.as_millis();
+        let (time_ms, before) = (time.as_millis(), standing.events);
         let mut bytes = 0;
         let mut put = |slice: u16, slices: u16, frames: &[&[u8]]| {
-            let key = destination.events_key(first, slice);
+            let size = frames.iter().map(|frames| frames.len()).sum();
+            let lay = |fence| self.run.insert(&destination.fence_key(fence), Vec::new());
+            let key = destination.events_key(standing.fences.place(size, lay)?, first, slice);
             let head = RecordHead { time_ms, events, before, slices };
             let value = record::encode_events(&key, &head, frames);
             bytes += (key.len() + value.len()) as u64;

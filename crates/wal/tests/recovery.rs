@@ -113,9 +113,10 @@ async fn run_without_a_slice(
     }
     let config = sled::Config::new().path(data.run_dir(run)).segment_size(4 * 1024 * 1024);
     let db = config.mode(sled::Mode::HighThroughput).open().unwrap();
-    // `e`, destination (16), position (4), slice (2).
+    // `e`, destination (16), place (4), position (4), slice (2); a fence ends with its place.
     let keys = db.scan_prefix("e").keys().map(Result::unwrap);
-    let of_event: Vec<_> = keys.filter(|key| key[17..21] == position.to_be_bytes()).collect();
+    let is_of_event = |key: &sled::IVec| key.get(21..25) == Some(&position.to_be_bytes());
+    let of_event: Vec<_> = keys.filter(is_of_event).collect();
     db.remove(of_event.last().unwrap()).unwrap();
     drop(db);
     (dir, data, run)

@@ -10,7 +10,7 @@ use model::{
 };
 
 use crate::fuzzing::files::in_directory;
-use crate::layout::{DataDir, PartName, RunName};
+use crate::layout::{DataDir, FORMAT_VERSION, PartName, RunName};
 
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
@@ -66,6 +66,6 @@ fn format(data: &[u8]) {
     in_directory(|dir| {
         fs::write(dir.join("format"), data).expect("the file system takes it");
         let taken = DataDir::at(dir).check_format().is_ok();
-        assert_eq!(taken, data == b"minutelog 1\n");
+        assert_eq!(taken, data == format!("minutelog {FORMAT_VERSION}\n").as_bytes());
     });
 }

@@ -11,12 +11,13 @@ use crate::record::{Key, decode_definition, decode_events, encode_definition, en
 pub fn record(mut data: &[u8]) {
     let at = take_index(&mut data, 1 << 16);
     let flip = take_byte(&mut data).max(1);
-    let length = usize::from(take_byte(&mut data) % 26);
+    let length = usize::from(take_byte(&mut data) % 30);
     let key = take(&mut data, length);
     match Key::parse(key) {
         Some(Key::Definition(destination)) => assert_eq!(destination.definition_key(), key),
-        Some(Key::Events { destination, first, slice }) => {
-            assert_eq!(destination.events_key(first, slice), key);
+        Some(Key::Fence { destination, place }) => assert_eq!(destination.fence_key(place), key),
+        Some(Key::Events { destination, place, first, slice }) => {
+            assert_eq!(destination.events_key(place, first, slice), key);
         }
         None => {}
     }

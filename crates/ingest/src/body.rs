@@ -90,6 +90,7 @@ impl Reader {
             share: self.pool.share(),
             state_bytes,
             first: first.min(FIRST_BYTES_MAX),
+            expected: announced.filter(|_| plain).unwrap_or(self.max_bytes),
             max_bytes: self.max_bytes,
         };
         let source = pin!(upload.stream(wire_limit));
@@ -133,6 +134,8 @@ struct Sink {
     share: Share,
     state_bytes: usize,
     first: usize,
+    /// The body is not expected to be longer.
+    expected: usize,
     max_bytes: usize,
 }
 
@@ -159,10 +162,12 @@ impl Sink {
         }
     }
 
-    /// Doubles the room, up to one byte more than allowed: that one shows that it is too much.
+    /// Doubles the room, up to one byte more than expected, or allowed: that one shows that it is too
+    /// much.
     async fn make_room(&mut self) -> Result<(), Fault> {
         let length = self.bytes.len();
-        let capacity = self.first.max(length.saturating_mul(2)).min(self.max_bytes + 1);
+        let most = if length <= self.expected { self.expected } else { self.max_bytes };
+        let capacity = self.first.max(length.saturating_mul(2)).min(most + 1);
         self.share.grow(capacity + self.state_bytes).await?;
         self.bytes.reserve_exact(capacity - length);
         Ok(())

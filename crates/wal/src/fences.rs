@@ -65,6 +65,12 @@ impl Fences {
         Ok(place)
     }
 
+    /// Whether the record that was placed last is the last of its leaf, or near to it: none of those
+    /// that follow goes where it is.
+    pub(crate) fn a_leaf_is_full(&self) -> bool {
+        self.next > 0 && self.records.is_multiple_of(RECORDS)
+    }
+
     fn are_worth_it(&self) -> bool {
         self.records >= FEWEST_RECORDS
             && self.bytes >= u64::from(self.records) * SMALLEST_RECORD_BYTES

@@ -271,11 +271,8 @@ impl Iterator for Records {
 impl Records {
     /// The record that begins here; `None` where it was never written to its end.
     fn record(&mut self, key: &sled::IVec, value: sled::IVec) -> Result<Option<Record>, Damage> {
-        let (first, slice) = match Key::parse(key) {
-            Some(Key::Events { first, slice, .. }) => (first, slice),
-            _ => {
-                return Err(Damage { missing: 0, what: "a key is not one of a record".to_owned() });
-            }
+        let Some(Key::Events { first, slice, .. }) = Key::parse(key) else {
+            return Err(Damage { missing: 0, what: "a key is not one of a record".to_owned() });
         };
         let (head, start) = match record::decode_events(key, &value) {
             Ok((head, frames)) => (head, value.len() - frames.len()),

@@ -324,7 +324,12 @@ impl Active {
             let head = RecordHead { time_ms, events, before, slices };
             let value = record::encode_events(&key, &head, frames);
             bytes += (key.len() + value.len()) as u64;
-            self.run.insert(&key, value)
+            self.run.insert(&key, value)?;
+            if standing.fences.a_leaf_is_full() {
+                self.run.have_cache_looked_at(&key)
+            } else {
+                Ok(())
+            }
         };
         match chunks {
             [large] if large.frames.len() > RECORD_BYTES => {

@@ -211,7 +211,7 @@ fn again(place: &Path, what: &str, recovery: &Recovery, ledger: &Ledger, random:
     drop(told);
 }
 
-/// Tells which image it was, and keeps it, where a judgement fails.
+/// Tells which image it was, and keeps it if that is wanted, where a judgement fails.
 struct Told<'w> {
     what: &'w str,
     blocks: &'w Blocks,
@@ -223,9 +223,12 @@ impl Drop for Told<'_> {
             return;
         }
         let path = std::env::temp_dir().join(format!("power-loss-{}.img", std::process::id()));
-        let kept = match self.blocks.save(&path) {
-            Ok(()) => format!("kept in {}", path.display()),
-            Err(error) => format!("lost: {error}"),
+        let kept = match std::env::var_os("MINUTELOG_TEST_KEEP") {
+            None => "kept with MINUTELOG_TEST_KEEP=1".to_owned(),
+            Some(_) => match self.blocks.save(&path) {
+                Ok(()) => format!("kept in {}", path.display()),
+                Err(error) => format!("lost: {error}"),
+            },
         };
         eprintln!("{}; the image is {kept}", self.what);
     }

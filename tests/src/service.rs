@@ -1,10 +1,12 @@
 //! A service as a process: started, watched, asked to stop, killed.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -148,21 +150,30 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// An address on loopback that nobody listens on. Somebody else may take it first.
+/// The first and the last of the ports that are handed out.
+const PORTS: RangeInclusive<u16> = 10_000..=60_000;
+
+/// How often the ports were asked for.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// An address that nobody listens on, and that nobody else takes before it is used: each process
+/// that runs tests has an address of its own on loopback, and hands out its ports one after the
+/// other. Were it anybody's, a load that is meant for a service that was killed could go to a
+/// service of another test, and be acknowledged there.
 pub(crate) fn free_address() -> SocketAddr {
-    address_of(&listener())
+    // Linux has process ids of up to 22 bits.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 64 + (high & 63), middle, low);
+    let ports = usize::from(PORTS.end() - PORTS.start()) + 1;
+    until("a free port", || {
+        let number = ASKED.fetch_add(1, Ordering::Relaxed) % ports;
+        let port = PORTS.start() + u16::try_from(number).expect("there are under 65,536");
+        // A service of a killed process that had this process's id may still be there.
+        TcpListener::bind((own, port)).ok()?.local_addr().ok()
+    })
 }
 
 /// Two of them, which are not the same.
 pub(crate) fn free_addresses() -> (SocketAddr, SocketAddr) {
-    let both = (listener(), listener());
-    (address_of(&both.0), address_of(&both.1))
-}
-
-fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")
-}
-
-fn address_of(listener: &TcpListener) -> SocketAddr {
-    listener.local_addr().expect("it is bound")
+    (free_address(), free_address())
 }

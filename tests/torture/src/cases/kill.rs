@@ -23,7 +23,11 @@ pub(crate) const CASE: Case = Case {
 const PAUSE_MS: u64 = 500;
 
 /// How many rounds share a machine: what a round leaves behind meets the next one's load.
-const ROUNDS_A_SITE: u64 = 100;
+const ROUNDS_A_SITE: u64 = 30;
+
+/// Every second machine has events that are large enough for the log to lay fences, and to cut some
+/// of them in slices.
+const LARGE_PAD_BYTES: u64 = 60_000;
 
 fn run(plan: &Plan<'_>) -> Figures {
     plan.in_sites(ROUNDS_A_SITE, one_site)
@@ -35,7 +39,11 @@ fn one_site(plan: &Plan<'_>, number: u64, rounds: u64) -> Figures {
     // Uploads that take a while, and answers that get lost: moments worth to be killed in.
     site.s3.add(Rule::new(Fault::LoseAnswer).on("PutObject").times(5));
     site.s3.add(Rule::new(Fault::Delay(Duration::from_millis(150))).on("PutObject"));
-    let load = plan.load(&LoadPlan::new(random.number()));
+    let mut load_plan = LoadPlan::new(random.number());
+    if (number / ROUNDS_A_SITE) % 2 == 1 {
+        load_plan.pad_bytes = LARGE_PAD_BYTES;
+    }
+    let load = plan.load(&load_plan);
     let mut pair = Pair::new(&site, &load);
     for kind in Kind::BOTH {
         pair.start(kind);

@@ -105,10 +105,13 @@ impl Report {
     }
 }
 
+/// The bytes of a MiB.
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
+
 /// Bytes in MiB.
 #[expect(clippy::cast_precision_loss, reason = "a figure needs no more than 53 bits")]
 pub(crate) fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
+    bytes as f64 / MIB
 }
 
 /// A number with as many digits as mean something, its thousands apart.

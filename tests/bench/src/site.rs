@@ -125,11 +125,6 @@ impl Site {
         })
     }
 
-    /// What the data directory takes of the disk, in bytes.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        disk_bytes(&self.dir.path().join("data"))
-    }
-
     fn log(&self, name: &str) -> PathBuf {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         self.dir.path().join(format!("{number:03}-{name}.log"))
@@ -148,16 +143,4 @@ impl Site {
             .env("AWS_EC2_METADATA_DISABLED", "true");
         command
     }
-}
-
-/// What goes while it is looked at is not counted.
-fn disk_bytes(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => disk_bytes(&entry.path()),
-        Ok(metadata) => metadata.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(of).sum()
 }

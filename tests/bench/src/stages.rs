@@ -42,6 +42,9 @@ const BULK_CONNECTIONS: usize = 16;
 const INGEST_MIB: f64 = 150.0;
 const FLUSHER_MIB: f64 = 200.0;
 
+/// What ingest says that the log takes of the disk, all states together; once a second.
+const LOG_BYTES: &str = "minutelog_ingest_log_bytes";
+
 /// One thing that is measured.
 #[derive(Clone, Copy, Debug)]
 struct Stage {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, float, per_million};
+use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, LOG_BYTES, float, per_million};
 use crate::events::EVENT_BYTES;
-use crate::figure::{Goal, Report, mib};
+use crate::figure::{Goal, MIB, Report, mib};
 use crate::limits;
 use crate::load::{Load, Until};
 use crate::progress::Doing;
@@ -35,12 +35,12 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let _doing = Doing::new("the first half");
         load.run()?
     };
-    let halfway = site.disk_bytes();
+    let halfway = ingest.metric(LOG_BYTES)?;
     let second = {
         let _doing = Doing::new("the second half");
         load.run()?
     };
-    let end = site.disk_bytes();
+    let end = ingest.metric(LOG_BYTES)?;
     let events = (first.requests + second.requests) * BULK_EVENTS;
     wait_for_delivery(&flusher, events)?;
     let (of_ingest, of_flusher) = (ingest.usage()?, flusher.usage()?);
@@ -48,10 +48,10 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let rate = float(events) / (first.elapsed + second.elapsed).as_secs_f64();
     report.goal("taken and delivered", rate, "events/s", Goal::AtLeast(RATE * 0.99));
     report.latencies("answer", &second.latencies);
-    report.add("log on disk halfway", mib(halfway), "MiB");
+    report.add("log on disk halfway", halfway / MIB, "MiB");
     // A minute's log is there or not when it is looked at.
     let a_minute = mib(EVENT_BYTES as u64) * RATE * interval.as_secs_f64();
-    report.goal("log on disk at the end", mib(end), "MiB", Goal::AtMost(mib(halfway) + a_minute));
+    report.goal("log on disk at the end", end / MIB, "MiB", Goal::AtMost(halfway / MIB + a_minute));
     let lags = site.store.lags();
     report.latencies("object confirmed after its minute's end", &lags);
     let p99 = lags.percentile_ms(99.0) / 1000.0;

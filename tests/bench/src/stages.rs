@@ -154,26 +154,35 @@ impl Bench {
         Events::new(self.settings.seed)
     }
 
-    /// A load of bulk requests to so many destinations.
-    fn bulk(&self, ingest: &Service, until: Until) -> Load {
-        Load {
-            address: ingest.address(),
-            connections: BULK_CONNECTIONS,
-            threads: 1,
-            requests: bulk_requests(&self.events().bodies(BULK_EVENTS)),
-            pace: None,
-            until,
-            interval: None,
-        }
+    /// The bodies of bulk requests.
+    fn bodies(&self) -> Vec<Bytes> {
+        self.events().bodies(BULK_EVENTS)
     }
 
     /// Sends so many events in bulk requests.
     fn fill(&self, ingest: &Service, events: u64) -> Result<Outcome> {
         let _doing = Doing::new(format!("sending {events} events"));
-        self.bulk(ingest, Until::Sent(events.div_ceil(BULK_EVENTS))).run()
+        let until = Until::Sent(events.div_ceil(BULK_EVENTS));
+        Load::bulk(ingest, bulk_requests(&self.bodies()), until).run()
     }
 }
 
+impl Load {
+    /// A load of large requests.
+    fn bulk(ingest: &Service, requests: Arc<[Bytes]>, until: Until) -> Self {
+        Self {
+            address: ingest.address(),
+            connections: BULK_CONNECTIONS,
+            threads: 1,
+            requests,
+            pace: None,
+            until,
+            interval: None,
+        }
+    }
+}
+
+/// Bulk requests with these bodies, those of each connection to a destination of its own.
 fn bulk_requests(bodies: &[Bytes]) -> Arc<[Bytes]> {
     let request = |(number, body): (usize, &Bytes)| {
         let path = format!("/v1/s3/{BUCKET}?prefix=p{:02}", number % BULK_CONNECTIONS);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, float};
+use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, bulk_requests, float};
 use crate::events::EVENT_BYTES;
 use crate::figure::{Goal, Report, mib};
 use crate::load::{Load, Until};
@@ -39,7 +39,8 @@ fn backlog(bench: &Bench, minutes: u64, requests: u64) -> Result<(Flushed, u64)>
         let _doing = Doing::new(format!("making {minutes} minutes"));
         let until = Until::Sent(minutes * requests);
         let pace = (minutes > 1).then(|| float(requests));
-        Load { pace, ..bench.bulk(&ingest, until) }.run()?;
+        let requests = bulk_requests(&bench.bodies());
+        Load { pace, ..Load::bulk(&ingest, requests, until) }.run()?;
     }
     let peak = ingest.peak_resident_bytes()?;
     ingest.terminate()?;

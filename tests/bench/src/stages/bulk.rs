@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 
-use super::{BULK_EVENTS, Bench, INGEST_MIB, float, per_million};
+use super::{BULK_EVENTS, Bench, INGEST_MIB, bulk_requests, float, per_million};
 use crate::events::EVENT_BYTES;
 use crate::figure::{Goal, Report, mib};
 use crate::limits;
-use crate::load::Until;
+use crate::load::{Load, Until};
 use crate::progress::Doing;
 use crate::site::Site;
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let site = Site::new(&bench.place, "15m", "6")?;
-    let bodies = bench.events().bodies(BULK_EVENTS);
+    let bodies = bench.bodies();
     let limit = || {
         let _doing = Doing::new("raw append + fdatasync");
         limits::append(site.beside(), &bodies, bench.settings.limit())
@@ -22,7 +22,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let used = ingest.usage()?;
     let outcome = {
         let _doing = Doing::new("bulk requests");
-        bench.bulk(&ingest, Until::Elapsed(bench.settings.load())).run()?
+        Load::bulk(&ingest, bulk_requests(&bodies), Until::Elapsed(bench.settings.load())).run()?
     };
     let used = ingest.usage()? - used;
     let peak = ingest.peak_resident_bytes()?;

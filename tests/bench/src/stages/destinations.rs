@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 
-use super::{BULK_CONNECTIONS, BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, per_million};
+use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, per_million};
 use crate::client::post;
 use crate::figure::{Goal, Report};
 use crate::load::{Load, Until};
@@ -25,8 +25,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let _doing = Doing::new(format!("sending to {destinations} destinations"));
         let requests = requests(bench, destinations);
         let until = Until::Sent(requests.len() as u64);
-        let load = Load { requests, connections: BULK_CONNECTIONS, ..bench.bulk(&ingest, until) };
-        load.run()?
+        Load::bulk(&ingest, requests, until).run()?
     };
     let (used, peak) = (ingest.usage()?, ingest.peak_resident_bytes()?);
     ingest.terminate()?;

@@ -13,7 +13,7 @@ use crate::site::Site;
 const LEVELS: [u32; 2] = [6, 1];
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
-    let bodies = bench.events().bodies(BULK_EVENTS);
+    let bodies = bench.bodies();
     for level in LEVELS {
         let site = Site::new(&bench.place, "15m", &level.to_string())?;
         let ingest = site.ingest()?;

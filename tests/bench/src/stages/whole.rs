@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, LOG_BYTES, float, per_million};
+use super::{
+    BULK_EVENTS, Bench, FLUSHER_MIB, INGEST_MIB, LOG_BYTES, bulk_requests, float, per_million,
+};
 use crate::events::EVENT_BYTES;
 use crate::figure::{Goal, MIB, Report, mib};
 use crate::limits;
 use crate::load::{Load, Until};
 use crate::progress::Doing;
+use crate::service::Service;
 use crate::site::Site;
 
 /// Events a second.
@@ -26,10 +29,11 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let site = Site::new(&bench.place, name, "\"auto\"")?;
     let (ingest, flusher) = (site.ingest()?, site.flusher()?);
     site.store.take_lags(interval);
+    let bodies = bench.bodies();
     let load = Load {
         pace: Some(RATE / float(BULK_EVENTS)),
         interval: Some(interval),
-        ..bench.bulk(&ingest, Until::Elapsed(duration / 2))
+        ..Load::bulk(&ingest, bulk_requests(&bodies), Until::Elapsed(duration / 2))
     };
     let first = {
         let _doing = Doing::new("the first half");
@@ -56,7 +60,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     report.latencies("object confirmed after its minute's end", &lags);
     let p99 = lags.percentile_ms(99.0) / 1000.0;
     report.goal("the same, p99", p99, "s", Goal::AtMost(5.0));
-    let gzip = limits::gzip(6, &bench.events().bodies(BULK_EVENTS), bench.settings.limit())?;
+    let gzip = limits::gzip(6, &bodies, bench.settings.limit())?;
     let gzip_seconds = limits::ratio(bytes, 1) / gzip.bytes_per_second;
     let cpu = of_ingest.cpu() + of_flusher.cpu();
     report.add("ingest, CPU", per_million(of_ingest.cpu(), events), "s/M events");
@@ -77,7 +81,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     flusher.terminate()
 }
 
-fn wait_for_delivery(flusher: &crate::service::Service, events: u64) -> Result<()> {
+fn wait_for_delivery(flusher: &Service, events: u64) -> Result<()> {
     let _doing = Doing::new("waiting for the last minute");
     let started = std::time::Instant::now();
     while flusher.metric("minutelog_flusher_events_delivered_total")? < float(events) {

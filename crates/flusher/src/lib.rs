@@ -15,8 +15,10 @@
 //! - **F7** A repeat of an event is in no object, and what it repeats is: an event is left out of a
 //!   seal only where a copy of it within the window is sealed, or was just written.
 
+mod blocks;
 mod config;
 mod control;
+mod deflate;
 mod deliver;
 mod error;
 mod faults;

@@ -4,22 +4,24 @@
 //! is worth nothing and a crash leaves only what the next start removes; from it on, every retry
 //! and every restart sends the same bytes to the same keys.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use model::{Identifier, Minute, ObjectKey, UnixMillis};
+use model::{Destination, EventId, Identifier, Minute, ObjectKey, UnixMillis};
 use tokio_util::sync::CancellationToken;
 use wal::{
-    DataDir, DestinationId, IndexWriter, ManifestHead, ManifestWriter, MinuteReader, PartName,
-    RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable, is_held,
-    is_there,
+    DataDir, DestinationId, IndexPosition, IndexWriter, ManifestHead, ManifestWriter, MinuteReader,
+    PartName, RunDamage, RunName, RunReader, SEGMENTS_FILE, SealedObject, SealedRun, durable,
+    is_held, is_there,
 };
 
+use crate::deflate::Compressors;
 use crate::faults::fault_point;
 use crate::repeats::{Repeats, Verdict};
-use crate::segment::SegmentsWriter;
+use crate::segment::{Segment, SegmentsWriter};
 
 /// What came of an attempt to seal a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +64,11 @@ pub(crate) struct SealOrder {
 }
 
 /// Seals a minute.
-pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
+pub(crate) fn seal(
+    data: &DataDir,
+    order: &SealOrder,
+    compressors: &Compressors,
+) -> wal::Result<Sealed> {
     let name = next_part(data, order.minute);
     let dir = data.sealing_part_dir(name);
     // W4: from here on ingest opens no run of this minute; those that it opened before are listed.
@@ -82,7 +88,9 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
     let mut lost = Vec::new();
     let note = |run, damage| lost.push(RunDamage { run, damage });
     let repeats = Repeats::learn(data, order.minute, order.window, reader.runs(), note)?;
-    let mut seal = SealWriter::create(&dir, head, order.level, repeats)?;
+    let mut seal = SealWriter::create(&dir, head, repeats, |file| {
+        SegmentsWriter::new(file, order.level, compressors)
+    })?;
     for damage in lost {
         seal.note(damage);
     }
@@ -97,7 +105,7 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
     }
     fault_point!("flusher::sealing");
     let tallies = seal.tallies(&reader);
-    let (bytes, damaged) = (seal.offset, damaged_runs(&names, &tallies));
+    let damaged = damaged_runs(&names, &tallies);
     let repeats = seal.left_out();
     let end = seal.finish(&dir, tallies)?;
     // sled has let go of the runs before anybody may remove them.
@@ -116,7 +124,7 @@ pub(crate) fn seal(data: &DataDir, order: &SealOrder) -> wal::Result<Sealed> {
     durable::sync_dir(&dir)?;
     durable::rename(&dir, &data.part_dir(wal::Stage::Sealed, name))?;
     fault_point!("flusher::sealed");
-    let (objects, events) = (end.objects, end.events);
+    let (objects, events, bytes) = (end.objects, end.events, end.segments_bytes);
     Ok(Sealed::Part(SealedPart { name, objects, events, bytes, repeats, damaged }))
 }
 
@@ -182,13 +190,30 @@ struct SealWriter {
     index: IndexWriter,
     segments: SegmentsWriter<BufWriter<File>>,
     segments_path: std::path::PathBuf,
-    offset: u64,
+    /// Objects that have ended and are not in the manifest yet, as they are still being compressed;
+    /// `None` for one without events.
+    ended: VecDeque<Option<Ended>>,
+    /// The bytes of what is written.
+    segments_bytes: u64,
     tallies: Vec<Tally>,
     repeats: Repeats,
 }
 
+/// What is known of an object before it is compressed.
+struct Ended {
+    destination: Destination,
+    first: EventId,
+    last: EventId,
+    index: IndexPosition,
+}
+
 impl SealWriter {
-    fn create(dir: &Path, head: ManifestHead, level: u32, repeats: Repeats) -> wal::Result<Self> {
+    fn create(
+        dir: &Path,
+        head: ManifestHead,
+        repeats: Repeats,
+        segments_writer: impl FnOnce(BufWriter<File>) -> SegmentsWriter<BufWriter<File>>,
+    ) -> wal::Result<Self> {
         let segments_path = dir.join(SEGMENTS_FILE);
         let segments =
             durable::create_file(&segments_path).map_err(wal::Error::io(&segments_path))?;
@@ -201,9 +226,10 @@ impl SealWriter {
             tallies: vec![Tally::default(); head.runs.len()],
             repeats,
             head,
-            segments: SegmentsWriter::new(BufWriter::with_capacity(1024 * 1024, segments), level),
+            segments: segments_writer(BufWriter::with_capacity(1024 * 1024, segments)),
             segments_path,
-            offset: 0,
+            ended: VecDeque::new(),
+            segments_bytes: 0,
         })
     }
 
@@ -230,7 +256,7 @@ impl SealWriter {
         &mut self,
         reader: &MinuteReader,
         id: DestinationId,
-        destination: model::Destination,
+        destination: Destination,
         stop: &CancellationToken,
     ) -> wal::Result<()> {
         let io = |path: &Path, error| wal::Error::io(path)(error);
@@ -275,20 +301,35 @@ impl SealWriter {
                 ends = Some((first, event.id));
             }
         }
-        let segment = self.segments.end_object().map_err(|error| io(&self.segments_path, error))?;
+        self.segments.end_object().map_err(|error| io(&self.segments_path, error))?;
         for damage in damages {
             self.note(damage);
         }
         self.index.end_object()?;
-        let offset = self.offset;
-        self.offset += segment.length;
         // A destination whose events are all lost has no object; its bytes stay unused.
-        let Some((first, last)) = ends else { return Ok(()) };
+        let ended = ends.map(|(first, last)| Ended { destination, first, last, index: position });
+        self.ended.push_back(ended);
+        self.write_compressed()
+    }
+
+    /// Puts into the manifest what is compressed by now, in the order of the objects.
+    fn write_compressed(&mut self) -> wal::Result<()> {
+        while let Some(segment) = self.segments.next_written() {
+            self.segments_bytes = segment.offset + segment.length;
+            if let Some(Some(ended)) = self.ended.pop_front() {
+                self.write_to_manifest(ended, segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_to_manifest(&mut self, ended: Ended, segment: Segment) -> wal::Result<()> {
+        let Ended { destination, first, last, index } = ended;
         let identifier = Identifier::derive(&destination, &segment.lines_digest, &self.nonce);
         self.manifest.write(&SealedObject {
             key: ObjectKey::new(destination.prefix(), self.head.sealed_at, &identifier),
             destination,
-            offset,
+            offset: segment.offset,
             length: segment.length,
             crc32: segment.crc32,
             block_crc32: segment.block_crc32,
@@ -297,7 +338,7 @@ impl SealWriter {
             lines_digest: segment.lines_digest,
             first,
             last,
-            index: position,
+            index,
         })
     }
 
@@ -326,14 +367,16 @@ impl SealWriter {
 
     fn finish(mut self, dir: &Path, runs: Vec<SealedRun>) -> wal::Result<wal::ManifestEnd> {
         let mut finish = || {
+            self.segments.finish()?;
             let segments = self.segments.inner_mut();
             segments.flush()?;
             segments.get_ref().sync_all()
         };
         finish().map_err(wal::Error::io(&self.segments_path))?;
+        self.write_compressed()?;
         self.index.finish()?;
         let identities = self.repeats.finish(dir)?;
-        self.manifest.finish(self.offset, runs, identities)
+        self.manifest.finish(self.segments_bytes, runs, identities)
     }
 }
 

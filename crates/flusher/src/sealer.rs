@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use wal::{DataDir, ManifestReader, PartName, RunName, Stage, durable, is_held};
 
 use crate::config::GzipLevel;
+use crate::deflate::Compressors;
 use crate::finished::{Decision, decide};
 use crate::metrics;
 use crate::seal::{SealOrder, Sealed, SealedPart, seal};
@@ -20,6 +21,7 @@ pub(crate) struct Sealer {
     level: GzipLevel,
     window: Duration,
     stop: CancellationToken,
+    compressors: Compressors,
     /// Runs that are in a part and still on disk.
     claimed: HashSet<RunName>,
     /// Whether a part may be there that is not claimed, or not synced.
@@ -41,7 +43,9 @@ impl Sealer {
         for dir in Stage::ALL.map(|stage| data.stage_dir(stage)) {
             durable::sync_dir(&dir)?;
         }
-        let mut this = Self { data, level, window, stop, claimed: HashSet::new(), unsure: false };
+        let compressors = Compressors::start().map_err(wal::Error::io(data.root()))?;
+        let (claimed, unsure) = (HashSet::new(), false);
+        let mut this = Self { data, level, window, stop, compressors, claimed, unsure };
         let minutes = this.data.runs()?.into_iter().map(|run| run.minute).collect();
         this.claim(&minutes)?;
         Ok(this)
@@ -97,7 +101,7 @@ impl Sealer {
                 stop: self.stop.clone(),
             };
             let started = std::time::Instant::now();
-            match seal(&self.data, &order) {
+            match seal(&self.data, &order, &self.compressors) {
                 Ok(Sealed::Part(part)) => {
                     metrics::sealed(&part, started.elapsed());
                     for (run, damage) in &part.damaged {

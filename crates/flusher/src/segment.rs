@@ -1,19 +1,24 @@
-//! Compressing: the lines of one object become one gzip member in the segments file.
+//! Segments: the lines of one object become one gzip member in the segments file.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use flate2::{Compress, Compression, FlushCompress, Status};
 use model::Digest;
 
-/// The blocks of an object whose checksums are kept, so that the parts of an upload can be checked.
-const BLOCK_BYTES: u64 = store::BLOCK_BYTES;
+use crate::blocks::Blocks;
+use crate::deflate::{Compressors, Done, Job, Line, Piece};
 
-/// Lines are handed to the compressor in pieces of about this size.
-const PIECE_BYTES: usize = 128 * 1024;
+/// Lines are handed to the compressors in jobs of this size. Each piece of an object costs about a
+/// hundredth of it again: the dictionary, and a block that is ended early.
+const JOB_BYTES: usize = 512 * 1024;
+
+/// However small they are, so many objects at most end in one job.
+const JOB_PIECES: usize = 4096;
 
 /// What an object turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
+    pub(crate) offset: u64,
     pub(crate) length: u64,
     pub(crate) crc32: u32,
     pub(crate) block_crc32: Vec<u32>,
@@ -22,105 +27,175 @@ pub(crate) struct Segment {
     pub(crate) lines_digest: Digest,
 }
 
-/// Writes the objects of a part, one after the other.
-///
-/// All of them share one compressor: its memory, a quarter of a megabyte and more, is asked for once.
-/// With one for each object, glibc, which hardly uses again what it gave with an alignment, took 14 KB
-/// of resident memory an object, and never gave them back.
+/// Writes the objects of a part, one after the other, and compresses them on all cores: large ones
+/// piece by piece, and many small ones at a time.
 pub(crate) struct SegmentsWriter<W: Write> {
-    blocks: Blocks<W>,
+    line: Line,
+    /// What is handed in next.
+    job: Job,
+    /// The memory of jobs that are done.
+    spare: Vec<Done>,
     level: u32,
-    deflate: Compress,
-    /// What the compressor has made and `blocks` has not got.
-    made: Vec<u8>,
+    /// Whether the compressors have a piece of the object at hand.
     is_begun: bool,
-    crc32: crc32fast::Hasher,
+    lines: Lines,
     digest: blake3::Hasher,
-    piece: Vec<u8>,
-    lines: u64,
-    lines_bytes: u64,
+    ended: VecDeque<(Lines, Digest)>,
+    writing: Writing<W>,
+    written: VecDeque<Segment>,
+}
+
+/// How many lines an object has, and how many bytes, with their newlines.
+#[derive(Clone, Copy, Default)]
+struct Lines {
+    count: u64,
+    bytes: u64,
 }
 
 impl<W: Write> SegmentsWriter<W> {
     /// Writes to `inner` at `level`, 1 to 9. The gzip headers hold no time: the same lines give the
     /// same bytes.
-    pub(crate) fn new(inner: W, level: u32) -> Self {
+    pub(crate) fn new(inner: W, level: u32, compressors: &Compressors) -> Self {
         Self {
-            blocks: Blocks::new(inner),
+            line: compressors.line(level),
+            job: Job::default(),
+            spare: Vec::new(),
             level,
-            deflate: Compress::new(Compression::new(level), false),
-            made: Vec::with_capacity(PIECE_BYTES),
             is_begun: false,
-            crc32: crc32fast::Hasher::new(),
+            lines: Lines::default(),
             digest: blake3::Hasher::new(),
-            piece: Vec::with_capacity(PIECE_BYTES),
-            lines: 0,
-            lines_bytes: 0,
+            ended: VecDeque::new(),
+            writing: Writing {
+                blocks: Blocks::new(inner),
+                crc32: crc32fast::Hasher::new(),
+                offset: 0,
+            },
+            written: VecDeque::new(),
         }
     }
 
     /// Appends a line and its newline to the object.
     pub(crate) fn line(&mut self, line: &[u8]) -> io::Result<()> {
-        self.piece.extend_from_slice(line);
-        self.piece.push(b'\n');
-        self.lines += 1;
-        if self.piece.len() >= PIECE_BYTES { self.flush_piece() } else { Ok(()) }
+        self.lines.count += 1;
+        self.push(line)?;
+        self.push(b"\n")
     }
 
-    fn flush_piece(&mut self) -> io::Result<()> {
-        if !self.is_begun {
-            self.blocks.write_all(&header(self.level))?;
-            self.is_begun = true;
+    fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let room = JOB_BYTES - self.job.bytes.len();
+            let Some((fits, rest)) = bytes.split_at_checked(room) else {
+                self.job.bytes.extend_from_slice(bytes);
+                return Ok(());
+            };
+            self.job.bytes.extend_from_slice(fits);
+            self.cut(false);
+            self.hand_in()?;
+            bytes = rest;
         }
-        let piece = std::mem::take(&mut self.piece);
-        self.digest.update(&piece);
-        self.crc32.update(&piece);
-        self.lines_bytes += piece.len() as u64;
-        self.compress(&piece, FlushCompress::None)?;
-        self.piece = piece;
-        self.piece.clear();
-        // A large line leaves no large buffer behind.
-        self.piece.shrink_to(2 * PIECE_BYTES);
+    }
+
+    /// Ends the object; the next line begins another one. What it turned out to be comes out of
+    /// [`SegmentsWriter::next_written`], object by object.
+    pub(crate) fn end_object(&mut self) -> io::Result<()> {
+        self.cut(true);
+        self.is_begun = false;
+        self.ended.push_back((std::mem::take(&mut self.lines), self.digest.finalize().into()));
+        self.digest.reset();
+        let is_full = self.job.bytes.len() == JOB_BYTES || self.job.pieces.len() == JOB_PIECES;
+        if is_full { self.hand_in() } else { Ok(()) }
+    }
+
+    /// What the next object turned out to be, once it is written.
+    pub(crate) fn next_written(&mut self) -> Option<Segment> {
+        self.written.pop_front()
+    }
+
+    /// Writes all that is under way. Every object must have ended.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if !self.job.pieces.is_empty() {
+            self.hand_in()?;
+        }
+        while self.write_next()? {}
         Ok(())
     }
 
-    fn compress(&mut self, mut bytes: &[u8], flush: FlushCompress) -> io::Result<()> {
-        let is_end = matches!(flush, FlushCompress::Finish);
-        loop {
-            let before = self.deflate.total_in();
-            let status = self.deflate.compress_vec(bytes, &mut self.made, flush)?;
-            let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(usize::MAX);
-            bytes = bytes.get(taken..).unwrap_or_default();
-            self.blocks.write_all(&self.made)?;
-            self.made.clear();
-            if status == Status::StreamEnd || (!is_end && bytes.is_empty()) {
-                return Ok(());
-            }
-        }
+    /// Makes what follows the last piece one more.
+    fn cut(&mut self, ends: bool) {
+        let piece = self.job.bytes.get(self.job.cut_end()..).unwrap_or_default();
+        self.digest.update(piece);
+        self.lines.bytes += piece.len() as u64;
+        let end = self.job.bytes.len();
+        self.job.pieces.push(Piece { end, begins: !self.is_begun, ends });
+        self.is_begun = true;
     }
 
-    /// Ends the object; the next line begins another one.
-    pub(crate) fn end_object(&mut self) -> io::Result<Segment> {
-        self.flush_piece()?;
-        self.compress(&[], FlushCompress::Finish)?;
-        self.deflate.reset();
-        self.is_begun = false;
-        let crc32 = std::mem::take(&mut self.crc32).finalize();
-        self.blocks.write_all(&crc32.to_le_bytes())?;
-        // RFC 1952: the length modulo 2^32.
-        let [length @ .., _, _, _, _] = self.lines_bytes.to_le_bytes();
-        self.blocks.write_all(&length)?;
-        let lines_digest = self.digest.finalize().into();
-        self.digest.reset();
-        let lines = std::mem::take(&mut self.lines);
-        let lines_bytes = std::mem::take(&mut self.lines_bytes);
-        let (length, crc32, block_crc32) = self.blocks.end_object();
-        Ok(Segment { length, crc32, block_crc32, lines, lines_bytes, lines_digest })
+    fn hand_in(&mut self) -> io::Result<()> {
+        while self.line.is_full() {
+            self.write_next()?;
+        }
+        let mut work = self.spare.pop().unwrap_or_default();
+        work.job.clear();
+        if self.is_begun {
+            work.job.dictionary.extend_from_slice(self.job.window());
+        }
+        std::mem::swap(&mut work.job, &mut self.job);
+        self.line.hand_in(work)
+    }
+
+    /// Writes what the next job came to; says whether there was one.
+    fn write_next(&mut self) -> io::Result<bool> {
+        let Some(done) = self.line.next()? else { return Ok(false) };
+        let mut start = 0;
+        for (piece, (end, crc32)) in done.job.pieces.iter().zip(&done.ends) {
+            if piece.begins {
+                self.writing.blocks.write_all(&header(self.level))?;
+            }
+            self.writing.blocks.write_all(done.made.get(start..*end).unwrap_or_default())?;
+            self.writing.crc32.combine(crc32);
+            start = *end;
+            if piece.ends {
+                let (lines, digest) = self.ended.pop_front().expect("a piece that ends an object");
+                self.written.push_back(self.writing.end_object(lines, digest)?);
+            }
+        }
+        self.spare.push(done);
+        Ok(true)
     }
 
     /// What is written to.
     pub(crate) fn inner_mut(&mut self) -> &mut W {
-        &mut self.blocks.inner
+        self.writing.blocks.inner_mut()
+    }
+}
+
+/// The object that is being written.
+struct Writing<W> {
+    blocks: Blocks<W>,
+    crc32: crc32fast::Hasher,
+    /// Where it begins.
+    offset: u64,
+}
+
+impl<W: Write> Writing<W> {
+    fn end_object(&mut self, lines: Lines, lines_digest: Digest) -> io::Result<Segment> {
+        let crc32 = std::mem::take(&mut self.crc32).finalize();
+        self.blocks.write_all(&crc32.to_le_bytes())?;
+        // RFC 1952: the length modulo 2^32.
+        let [length @ .., _, _, _, _] = lines.bytes.to_le_bytes();
+        self.blocks.write_all(&length)?;
+        let offset = self.offset;
+        let (length, crc32, block_crc32) = self.blocks.end_object();
+        self.offset += length;
+        Ok(Segment {
+            offset,
+            length,
+            crc32,
+            block_crc32,
+            lines: lines.count,
+            lines_bytes: lines.bytes,
+            lines_digest,
+        })
     }
 }
 
@@ -134,67 +209,11 @@ fn header(level: u32) -> [u8; 10] {
     [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 255]
 }
 
-/// Counts and checks what passes through: as a whole, and block by block.
-struct Blocks<W> {
-    inner: W,
-    length: u64,
-    whole: crc32fast::Hasher,
-    block: crc32fast::Hasher,
-    in_block: u64,
-    ended: Vec<u32>,
-}
-
-impl<W: Write> Blocks<W> {
-    fn new(inner: W) -> Self {
-        Self {
-            inner,
-            length: 0,
-            whole: crc32fast::Hasher::new(),
-            block: crc32fast::Hasher::new(),
-            in_block: 0,
-            ended: Vec::new(),
-        }
-    }
-
-    fn end_block(&mut self) {
-        let block = std::mem::take(&mut self.block);
-        self.whole.combine(&block);
-        self.ended.push(block.finalize());
-        self.in_block = 0;
-    }
-
-    /// The length and the checksums of what has passed through since the last object.
-    fn end_object(&mut self) -> (u64, u32, Vec<u32>) {
-        if self.in_block > 0 {
-            self.end_block();
-        }
-        let whole = std::mem::take(&mut self.whole).finalize();
-        (std::mem::take(&mut self.length), whole, std::mem::take(&mut self.ended))
-    }
-}
-
-impl<W: Write> Write for Blocks<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = usize::try_from(BLOCK_BYTES - self.in_block).unwrap_or(usize::MAX);
-        let written = self.inner.write(bytes.get(..room).unwrap_or(bytes))?;
-        let bytes = bytes.get(..written).unwrap_or_default();
-        self.block.update(bytes);
-        self.length += bytes.len() as u64;
-        self.in_block += bytes.len() as u64;
-        if self.in_block == BLOCK_BYTES {
-            self.end_block();
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::BLOCK_BYTES;
+    use flate2::Compression;
     use std::io::Read;
 
     fn noise(length: usize) -> Vec<u8> {
@@ -211,17 +230,31 @@ mod tests {
             vec![b"small".to_vec()],
             vec![vec![b'x'; 3_000_000]; 3],
             Vec::new(),
-        ];
-        let mut writer = SegmentsWriter::new(Vec::new(), 1);
+            vec![vec![b'y'; JOB_BYTES - 1 - "small\n".len()]],
+            vec![vec![b'z'; JOB_BYTES - 1], vec![b'z'; JOB_BYTES - 1]],
+            vec![b"last".to_vec()],
+        ]
+        .into_iter()
+        .chain((0..2 * JOB_PIECES).map(|number| vec![number.to_string().into_bytes()]))
+        .collect::<Vec<_>>();
+        let compressors = Compressors::with_threads(2).unwrap();
+        let mut writer = SegmentsWriter::new(Vec::new(), 1, &compressors);
         let mut segments = Vec::new();
         for lines in &objects {
             for line in lines {
                 writer.line(line).unwrap();
             }
-            segments.push(writer.end_object().unwrap());
+            writer.end_object().unwrap();
+            segments.extend(std::iter::from_fn(|| writer.next_written()));
         }
+        writer.finish().unwrap();
+        segments.extend(std::iter::from_fn(|| writer.next_written()));
+        assert_eq!(segments.len(), objects.len());
         let mut bytes = &**writer.inner_mut();
+        let mut offset = 0;
         for (lines, segment) in objects.iter().zip(segments) {
+            assert_eq!(segment.offset, offset);
+            offset += segment.length;
             let (object, rest) = bytes.split_at(usize::try_from(segment.length).unwrap());
             bytes = rest;
             let mut decoder = flate2::bufread::GzDecoder::new(object);

@@ -203,8 +203,9 @@ impl Delivery {
     /// has not failed.
     async fn place(&self, destination: &Destination) -> Result<Place, Refused> {
         let now = self.clock.now();
+        let hangs = self.lanes.is_slow(destination.bucket());
         let gate = match self.health(|health| health.gate(destination, now)) {
-            Gate::Open if self.lanes.is_slow(destination.bucket()) => Gate::Probe,
+            Gate::Open if hangs => Gate::Probe,
             gate => gate,
         };
         match gate {
@@ -214,7 +215,7 @@ impl Delivery {
             },
             Gate::Probe => match self.lanes.slow() {
                 Some(place) => {
-                    self.health(|health| health.probing(destination, now));
+                    self.health(|health| health.probing(destination, hangs, now));
                     Ok(place)
                 }
                 None => Err(Refused { until: now.after(CROWDED_PAUSE), outcome: None }),

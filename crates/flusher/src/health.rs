@@ -1,10 +1,15 @@
 //! Which destinations may be tried now.
 //!
-//! Only what fails is remembered: a destination by itself, and a bucket where several tries in a
-//! row failed or S3 says that the whole bucket is at fault. Tries are spaced by exponential
-//! back-off with full jitter; what only a person can mend is tried slowly. A bucket that fails is
-//! probed with one object at a time, so that ten thousand prefixes of a dead bucket cost no more
-//! than one.
+//! Only what fails is remembered: a destination by itself, and a bucket where several destinations
+//! in a row began to fail or S3 says that the whole bucket is at fault. Tries are spaced by
+//! exponential back-off with full jitter; what only a person can mend is tried slowly. A bucket that
+//! fails is probed with one object at a time, so that ten thousand prefixes of a dead bucket cost no
+//! more than one.
+//!
+//! Whether it is the bucket or only some of its prefixes shows in a destination that has not failed
+//! itself. Such a one does not wait for the probes of those that have: it is tried at once, and if it
+//! works, the bucket is fine. Only where requests to the bucket hang are these tried one at a time as
+//! well. What fails again where it has failed before says nothing new of the bucket.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The pause between tries of what a person must mend.
 const PARKED_PAUSE: Duration = Duration::from_secs(300);
 
-/// So many failures in a row, without a success between them, make a bucket suspect.
+/// So many destinations that begin to fail in a row, without a success between them, make a bucket
+/// suspect.
 const SUSPECT_AFTER: u32 = 3;
 
 /// Whether an object may be sent now.
@@ -54,11 +60,18 @@ struct Trouble {
     next_try: UnixMillis,
 }
 
+#[derive(Clone, Debug)]
+struct BucketTrouble {
+    all: Trouble,
+    /// When those of its destinations that have not failed themselves may be tried.
+    next_try_of_others: UnixMillis,
+}
+
 /// What is known of the destinations and buckets that fail.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     destinations: HashMap<Destination, Trouble>,
-    buckets: HashMap<Bucket, Trouble>,
+    buckets: HashMap<Bucket, BucketTrouble>,
     recoveries: u64,
     /// How many tries have failed since the last one that did not, and what the last one said.
     failures_in_a_row: u32,
@@ -68,26 +81,35 @@ pub(crate) struct Health {
 impl Health {
     /// Whether an object of this destination may be sent at `now`.
     pub(crate) fn gate(&self, destination: &Destination, now: UnixMillis) -> Gate {
-        let bucket = self.buckets.get(destination.bucket());
-        let bucket = bucket.filter(|trouble| trouble.is_suspect());
-        let troubles = [bucket, self.destinations.get(destination)].into_iter().flatten();
-        let Some(trouble) = troubles.max_by_key(|trouble| trouble.next_try) else {
+        let own = self.destinations.get(destination);
+        let bucket = self.buckets.get(destination.bucket()).filter(|it| it.all.is_suspect());
+        let bucket = bucket.map(|it| (&it.all, it.next_try(own.is_none())));
+        let own = own.map(|trouble| (trouble, trouble.next_try));
+        let troubles = [bucket, own].into_iter().flatten();
+        let Some((trouble, next_try)) = troubles.max_by_key(|(_, next_try)| *next_try) else {
             return Gate::Open;
         };
         let why = Arc::clone(&trouble.why);
-        match trouble.next_try {
+        match next_try {
             next_try if is_due(next_try, now) => Gate::Probe,
             next_try if trouble.parked => Gate::Parked(next_try, why),
             next_try => Gate::Closed(next_try, why),
         }
     }
 
-    /// Notes that a probe is on its way, so that a failing bucket gets one at a time.
-    pub(crate) fn probing(&mut self, destination: &Destination, now: UnixMillis) {
+    /// Notes that a probe is on its way, so that a failing bucket gets one at a time of what has
+    /// failed, and, if requests to it hang, of what has not.
+    pub(crate) fn probing(&mut self, destination: &Destination, hangs: bool, now: UnixMillis) {
+        let failed = self.destinations.contains_key(destination);
         if let Some(trouble) = self.buckets.get_mut(destination.bucket())
-            && trouble.is_suspect()
+            && trouble.all.is_suspect()
         {
-            trouble.next_try = now.after(LONGEST_PAUSE);
+            let until = now.after(LONGEST_PAUSE);
+            if failed || trouble.all.parked {
+                trouble.all.next_try = until;
+            } else if hangs {
+                trouble.next_try_of_others = until;
+            }
         }
     }
 
@@ -96,7 +118,7 @@ impl Health {
         self.failures_in_a_row = 0;
         let mended = self.destinations.remove(destination).is_some();
         let bucket = self.buckets.remove(destination.bucket());
-        if mended || bucket.is_some_and(|bucket| bucket.is_suspect()) {
+        if mended || bucket.is_some_and(|bucket| bucket.all.is_suspect()) {
             self.recoveries += 1;
         }
     }
@@ -116,9 +138,17 @@ impl Health {
         let why = Arc::<str>::from(why);
         // What S3 refuses for one prefix says nothing of the bucket's others.
         if class != Class::Park {
+            let is_new = !self.destinations.contains_key(destination);
             let bucket = self.buckets.entry(destination.bucket().clone());
-            let whole = class == Class::ParkBucket;
-            bucket.or_insert_with(Trouble::none).fail(whole, Arc::clone(&why), now, jitter);
+            let bucket = bucket.or_insert_with(BucketTrouble::none);
+            // The probes of a bucket that is suspect are spaced like those of a destination.
+            if is_new || bucket.all.is_suspect() {
+                let whole = class == Class::ParkBucket;
+                bucket.all.fail(whole, Arc::clone(&why), now, jitter);
+            }
+            if is_new {
+                bucket.next_try_of_others = now;
+            }
         }
         if class != Class::ParkBucket {
             let trouble = self.destinations.entry(destination.clone());
@@ -153,8 +183,20 @@ impl Health {
     /// How many destinations and buckets wait for a person.
     pub(crate) fn parked(&self) -> usize {
         let destinations = self.destinations.values().filter(|trouble| trouble.parked);
-        let buckets = self.buckets.values().filter(|trouble| trouble.parked);
+        let buckets = self.buckets.values().filter(|trouble| trouble.all.parked);
         destinations.count() + buckets.count()
+    }
+}
+
+impl BucketTrouble {
+    fn none() -> Self {
+        Self { all: Trouble::none(), next_try_of_others: UnixMillis::new(0) }
+    }
+
+    /// When a destination is tried that has failed itself, or one that has not. Where the whole
+    /// bucket waits for a person, all do.
+    fn next_try(&self, has_not_failed: bool) -> UnixMillis {
+        if has_not_failed && !self.all.parked { self.next_try_of_others } else { self.all.next_try }
     }
 }
 
@@ -220,14 +262,39 @@ mod tests {
             assert_eq!(health.gate(&destination("x"), at(0)), Gate::Open);
             health.failed(&destination(prefix), Class::Retry, "why", at(0), 1.0);
         }
-        assert_eq!(health.gate(&destination("x"), at(0)), Gate::Closed(at(1000), Arc::from("why")));
-        assert_eq!(health.gate(&destination("x"), at(1000)), Gate::Probe);
-        health.probing(&destination("x"), at(1000));
-        assert!(matches!(health.gate(&destination("y"), at(1000)), Gate::Closed(..)));
+        assert_eq!(health.gate(&destination("a"), at(0)), Gate::Closed(at(1000), Arc::from("why")));
+        assert_eq!(health.gate(&destination("a"), at(1000)), Gate::Probe);
+        health.probing(&destination("a"), false, at(1000));
+        assert!(matches!(health.gate(&destination("b"), at(1000)), Gate::Closed(..)));
         let before = health.recoveries();
-        health.succeeded(&destination("x"));
-        assert_eq!(health.gate(&destination("y"), at(1000)), Gate::Open);
+        health.succeeded(&destination("a"));
+        assert_eq!(health.gate(&destination("a"), at(1000)), Gate::Open);
         assert!(health.recoveries() > before);
+    }
+
+    #[test]
+    fn what_has_not_failed_waits_for_no_probe_of_what_has() {
+        let mut health = Health::default();
+        let bad: Vec<_> = (0..100).map(|number| destination(&format!("bad{number}"))).collect();
+        for (round, bad) in bad.iter().enumerate() {
+            let round = u64::try_from(round).unwrap();
+            health.failed(bad, Class::Retry, "why", at(round), 1.0);
+            if round < 2 {
+                continue;
+            }
+            assert!(matches!(health.gate(bad, at(round)), Gate::Closed(..)));
+            assert_eq!(health.gate(&destination("x"), at(round)), Gate::Probe);
+            health.probing(&destination("x"), false, at(round));
+            assert_eq!(health.gate(&destination("y"), at(round)), Gate::Probe);
+            health.probing(&destination("x"), true, at(round));
+            assert!(matches!(health.gate(&destination("y"), at(round)), Gate::Closed(..)));
+        }
+        health.succeeded(&destination("x"));
+        // What is known to fail does not make the bucket suspect once more.
+        for bad in &bad {
+            health.failed(bad, Class::Retry, "why", at(200), 1.0);
+            assert_eq!(health.gate(&destination("x"), at(200)), Gate::Open);
+        }
     }
 
     #[test]

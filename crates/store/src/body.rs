@@ -1,6 +1,10 @@
-//! Bodies that are streamed from a file and checked on the way.
+//! Bodies that come from a file: small ones are read and checked at once, others are streamed and
+//! checked on the way.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 use crate::error::{Class, PutError};
 use crate::object::Object;
 
-/// One read from the file, and so what a body holds in memory.
+/// One read from the file, and so what a body holds in memory. One that is no longer costs one visit
+/// to a thread that may wait for the disk; a stream costs five.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,7 +40,8 @@ impl Damage {
 
 /// A body of `length` bytes of `object` from `offset` on, which must have the checksum `crc32`.
 ///
-/// The file is opened when the body is first read, and again for each further try of the SDK.
+/// The file of a stream is opened when the body is first read, and again for each further try of the
+/// SDK.
 pub(crate) async fn open(
     object: &Object,
     offset: u64,
@@ -43,15 +49,21 @@ pub(crate) async fn open(
     crc32: u32,
     damage: &Damage,
 ) -> Result<ByteStream, PutError> {
-    let metadata = tokio::fs::symlink_metadata(&object.path).await;
-    let metadata = metadata.map_err(|error| unreadable(object, &error))?;
-    if !metadata.is_file() {
-        return Err(object.damaged("it is no file"));
-    }
-    let size = metadata.len();
     let start = object.offset.saturating_add(offset);
-    if size < start.saturating_add(length) {
-        return Err(object.damaged("the file is shorter"));
+    let small = usize::try_from(length).ok().filter(|length| *length <= BUFFER_BYTES);
+    let found = {
+        let path = object.path.clone();
+        let look = move || look(&path, start, length, small);
+        tokio::task::spawn_blocking(look).await.map_err(io::Error::other)
+    };
+    match found.flatten().map_err(|error| unreadable(object, &error))? {
+        Found::NoFile => return Err(object.damaged("it is no file")),
+        Found::Shorter => return Err(object.damaged("the file is shorter")),
+        Found::Bytes(bytes) if crc32fast::hash(&bytes) == crc32 => {
+            return Ok(ByteStream::from(bytes));
+        }
+        Found::Bytes(_) => return Err(object.damaged(OTHER_BYTES)),
+        Found::Long => {}
     }
     let stream = ByteStream::read_from()
         .path(&object.path)
@@ -72,6 +84,31 @@ pub(crate) async fn open(
         })
     })))
 }
+
+/// What there is at the path of an object.
+enum Found {
+    NoFile,
+    Shorter,
+    /// More than is read at once.
+    Long,
+    Bytes(Vec<u8>),
+}
+
+fn look(path: &Path, start: u64, length: u64, small: Option<usize>) -> io::Result<Found> {
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() {
+        return Ok(Found::NoFile);
+    }
+    if metadata.len() < start.saturating_add(length) {
+        return Ok(Found::Shorter);
+    }
+    let Some(small) = small else { return Ok(Found::Long) };
+    let mut bytes = vec![0; small];
+    File::open(path)?.read_exact_at(&mut bytes, start)?;
+    Ok(Found::Bytes(bytes))
+}
+
+const OTHER_BYTES: &str = "the bytes on disk do not match the checksum of the seal";
 
 /// What it means that the file cannot be read: gone is damage, all else may pass.
 pub(crate) fn unreadable(object: &Object, error: &io::Error) -> PutError {
@@ -100,9 +137,7 @@ impl Checked {
         self.actual.update(data);
         // S2: without its last piece a request is incomplete, and S3 stores nothing of it.
         if self.left == 0 && self.actual.clone().finalize() != self.expected {
-            return Err(self
-                .damage
-                .found("the bytes on disk do not match the checksum of the seal"));
+            return Err(self.damage.found(OTHER_BYTES));
         }
         Ok(())
     }
@@ -178,5 +213,17 @@ mod tests {
         assert_eq!(class().await, Class::Damaged);
         std::fs::write(&path, b"ab").unwrap();
         assert_eq!(class().await, Class::Damaged);
+    }
+
+    #[tokio::test]
+    async fn s2_a_small_body_is_checked_before_it_is_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("segments");
+        std::fs::write(&path, b"other bytes").unwrap();
+        let crc32 = crc32fast::hash(b"bytes");
+        let object = Object { path: path.clone(), offset: 6, ..sample(5, vec![crc32]) };
+        assert_eq!(read(&object, crc32).await, (Ok(b"bytes".to_vec()), false));
+        let refused = open(&object, 0, 5, crc32 ^ 1, &Damage::default()).await.unwrap_err();
+        assert_eq!(refused.class(), Class::Damaged);
     }
 }

@@ -12,6 +12,9 @@ use crate::regular::open_file;
 /// What is in the way of sled gets this before its name, which sled then takes for nothing of its own.
 const ASIDE: &str = "damaged.";
 
+/// sled's settings, as they were when the database was made.
+pub(crate) const CONF_FILE: &str = "conf";
+
 /// The extension of a snapshot until it is whole.
 const UNFINISHED: &str = "generating";
 
@@ -34,24 +37,44 @@ pub(crate) fn remove_unfinished_snapshots(dir: &Path) -> Result<()> {
 /// Moves what sled would trip over out of its way; says what that was.
 pub(crate) fn set_aside_damage(dir: &Path) -> Result<Option<String>> {
     remove_unfinished_snapshots(dir)?;
+    let damaged = damaged_names(dir)?;
+    for name in &damaged {
+        let path = dir.join(name);
+        tracing::error!(path = %path.display(), "not what was written: made anew from the log");
+        durable::rename(&path, &dir.join(format!("{ASIDE}{name}")))?;
+    }
+    Ok(told(&damaged))
+}
+
+/// What of all this is not what was written, by its names in their order. Half of a snapshot is no
+/// damage.
+pub(crate) fn damaged_names(dir: &Path) -> Result<Vec<String>> {
     let mut damaged = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
         let entry = entry.map_err(Error::io(dir))?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let is_whole = match name.as_str() {
             "blobs" => entry.file_type().map_err(Error::io(&path))?.is_dir(),
-            "conf" => ends_with_its_checksum(&path, 0)?,
-            name if name.starts_with("snap.") => ends_with_its_checksum(&path, LENGTH_BYTES)?,
+            CONF_FILE => ends_with_its_checksum(&path, 0)?,
+            name if is_snapshot(name) => ends_with_its_checksum(&path, LENGTH_BYTES)?,
             _ => true,
         };
         if !is_whole {
-            tracing::error!(path = %path.display(), "not what was written: made anew from the log");
-            durable::rename(&path, &dir.join(format!("{ASIDE}{name}")))?;
             damaged.push(name);
         }
     }
     damaged.sort_unstable();
-    Ok((!damaged.is_empty()).then(|| format!("{} is not what was written", damaged.join(", "))))
+    Ok(damaged)
+}
+
+/// What is said of damage under these names; `None` where there is none.
+pub(crate) fn told(damaged: &[String]) -> Option<String> {
+    (!damaged.is_empty()).then(|| format!("{} is not what was written", damaged.join(", ")))
+}
+
+/// Whether sled reads a file of this name as a snapshot, once what a crash left is removed.
+pub(crate) fn is_snapshot(name: &str) -> bool {
+    name.starts_with("snap.") && Path::new(name).extension().is_none_or(|it| it != UNFINISHED)
 }
 
 /// sled 0.34's `read_config` and `read_snapshot`: the CRC-32 of all that stands before `between`

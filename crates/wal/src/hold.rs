@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
+use crate::beside::{CONF_FILE, damaged_names, is_snapshot, told};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::layout::LOCK_FILE;
@@ -36,32 +37,48 @@ pub(crate) fn lock_of(dir: &Path) -> Result<Lock> {
     }
 }
 
-/// Takes the lock of a run beside other readers; waits while the flusher has it.
-pub(crate) fn wait_for_shared_lock(path: &Path) -> Result<Lock> {
-    while_busy(COPY_PATIENCE, LOCK_PAUSE, || Lock::shared(path))
+/// Holds the run in `dir` beside other readers, or says [`Error::Busy`]; tells what is wrong with its
+/// lock.
+///
+/// Nothing is written: where [`lock_of`] would make the lock anew, sled's own, which is on its data,
+/// keeps a writer apart that lives all the same.
+pub(crate) fn hold_beside_readers(dir: &Path) -> Result<(Lock, Option<String>)> {
+    let what = match Lock::shared(&dir.join(LOCK_FILE)) {
+        Ok(lock) => return Ok((lock, None)),
+        Err(error) if dir.is_symlink() || !dir.is_dir() => return Err(error),
+        Err(Error::Damaged { what, .. }) => what,
+        Err(error) if error.is_not_found() => "is missing".to_owned(),
+        Err(error) => return Err(error),
+    };
+    let lock = Lock::shared(&dir.join(DB_FILE))?;
+    Ok((lock, Some(format!("{LOCK_FILE}: {what}"))))
 }
 
-/// Copies what sled needs of the run in `dir`.
-pub(crate) fn copy_database(dir: &Path) -> Result<tempfile::TempDir> {
+/// The same, but waits while the flusher has it.
+pub(crate) fn wait_beside_readers(dir: &Path) -> Result<(Lock, Option<String>)> {
+    while_busy(COPY_PATIENCE, LOCK_PAUSE, || hold_beside_readers(dir))
+}
+
+/// Copies what sled needs of the run in `dir`, without what it would trip over: tells what that is.
+pub(crate) fn copy_database(dir: &Path) -> Result<(tempfile::TempDir, Option<String>)> {
+    let damaged = damaged_names(dir)?;
     let copy = tempfile::Builder::new()
         .prefix("minutelog-")
         .tempdir()
         .map_err(Error::io(&std::env::temp_dir()))?;
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
         let from = entry.map_err(Error::io(dir))?.path();
-        let name = from.file_name().unwrap_or_default();
-        let needed = name == DB_FILE
-            || name == "conf"
-            || name.to_str().is_some_and(|name| name.starts_with("snap."));
-        if needed && is_no_file(&from) {
+        let name = from.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name == DB_FILE && is_no_file(&from) {
             return Err(Error::damaged(&from, "is no file"));
         }
-        if needed {
+        let is_needed = name == DB_FILE || name == CONF_FILE || is_snapshot(name);
+        if is_needed && !damaged.iter().any(|damaged| damaged == name) {
             fs::copy(&from, copy.path().join(name)).map_err(Error::io(&from))?;
         }
     }
     if copy.path().join(DB_FILE).exists() {
-        Ok(copy)
+        Ok((copy, told(&damaged)))
     } else {
         Err(Error::io(&dir.join(DB_FILE))(io::ErrorKind::NotFound.into()))
     }

@@ -9,9 +9,9 @@ use crate::closing::Closed;
 use crate::codec;
 use crate::database::{Database, Held, Scan};
 use crate::error::{Error, Result};
-use crate::hold::{copy_database, lock_of, wait_for_shared_lock};
+use crate::hold::{copy_database, lock_of, wait_beside_readers};
 use crate::identity::{self, IDENTITIES_PREFIX, IdentifiedPlace};
-use crate::layout::{CLOSED_FILE, DataDir, LOCK_FILE, RunName};
+use crate::layout::{CLOSED_FILE, DataDir, RunName};
 use crate::record::{self, DestKey, Key, RecordHead};
 use crate::run::OpenRun;
 
@@ -30,6 +30,8 @@ pub struct RunReader {
     database: Arc<Database>,
     name: RunName,
     closed: Option<Closed>,
+    /// Whether a crash has ended it, or it is still written.
+    was_never_closed: bool,
     /// What is damaged beside its records.
     damage: Option<String>,
 }
@@ -40,34 +42,48 @@ impl RunReader {
     pub fn open(data: &DataDir, name: RunName) -> Result<Self> {
         let dir = data.run_dir(name);
         let lock = lock_of(&dir)?;
-        Self::of(name, &dir.clone(), dir, Held::Run { _lock: lock })
+        Self::of(name, &dir.clone(), dir, Held::Run { _lock: lock }, vec![])
     }
 
     /// Opens a copy of a run for `admin`: opening a database writes to it, and this one may be
     /// needed as it is.
     pub fn open_copy(data: &DataDir, name: RunName) -> Result<Self> {
         let dir = data.run_dir(name);
-        let lock = wait_for_shared_lock(&dir.join(LOCK_FILE))?;
-        let copy = copy_database(&dir)?;
+        let (lock, of_lock) = wait_beside_readers(&dir)?;
+        let (copy, of_copy) = copy_database(&dir)?;
         drop(lock);
-        Self::of(name, &dir, copy.path().to_owned(), Held::Copy { _dir: copy })
+        let damage = of_lock.into_iter().chain(of_copy).collect();
+        Self::of(name, &dir, copy.path().to_owned(), Held::Copy { _dir: copy }, damage)
     }
 
     /// A closing record that cannot be read is as good as none: what there is is read all the same.
-    fn of(name: RunName, run_dir: &Path, database_dir: PathBuf, held: Held) -> Result<Self> {
-        let (closed, damage) = match Closed::read(run_dir) {
-            Err(Error::Damaged { what, .. }) => (None, Some(format!("{CLOSED_FILE}: {what}"))),
-            closed => (closed?, None),
+    fn of(
+        name: RunName,
+        run_dir: &Path,
+        database_dir: PathBuf,
+        held: Held,
+        mut damage: Vec<String>,
+    ) -> Result<Self> {
+        let record = match Closed::read(run_dir) {
+            Err(Error::Damaged { what, .. }) => {
+                damage.push(format!("{CLOSED_FILE}: {what}"));
+                None
+            }
+            record => Some(record?),
         };
+        // One whose closing record is damaged was closed.
+        let (closed, was_never_closed) = (record.flatten(), record == Some(None));
         let database = Arc::new(Database::open(database_dir, held)?);
-        let damage = damage.or(database.damage().map(str::to_owned));
-        Ok(Self { database, name, closed, damage })
+        damage.extend(database.damage().map(str::to_owned));
+        let damage = (!damage.is_empty()).then(|| damage.join("; "));
+        Ok(Self { database, name, closed, was_never_closed, damage })
     }
 
     /// Reads a run that this process writes: what is in it so far.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
         let name = run.name();
-        Self { database: Arc::new(Database::live(run)), name, closed: None, damage: None }
+        let database = Arc::new(Database::live(run));
+        Self { database, name, closed: None, was_never_closed: true, damage: None }
     }
 
     /// What the operating system refused while the run was read, if it did: damage that was met then
@@ -91,11 +107,6 @@ impl RunReader {
         self.closed
     }
 
-    /// Whether a crash has ended it. One whose closing record is damaged was closed.
-    fn was_never_closed(&self) -> bool {
-        self.closed.is_none() && self.damage.is_none()
-    }
-
     /// The destinations, in the order of their keys, which is the same in every run.
     pub fn destinations(
         &self,
@@ -113,7 +124,7 @@ impl RunReader {
     /// The events of a destination in their order, record by record.
     pub fn records(&self, destination: DestinationId) -> Records {
         let entries = Scan::new(&self.database, &destination.0.events_prefix());
-        let open_end = self.was_never_closed().then(|| Arc::clone(&self.database));
+        let open_end = self.was_never_closed.then(|| Arc::clone(&self.database));
         Records { entries, of: self.name, read: 0, failed: false, open_end }
     }
 
@@ -132,7 +143,7 @@ impl RunReader {
     /// Looks through all keys of events: the position after the last event. A large event that a
     /// run without a closing record ends with, and that is not whole, is none.
     pub fn end(&self) -> Result<u64, Damage> {
-        end_of(&self.database, self.was_never_closed())
+        end_of(&self.database, self.was_never_closed)
     }
 }
 

@@ -134,6 +134,12 @@ async fn a_large_event_that_was_not_written_to_its_end_was_never_acknowledged() 
     // What was closed was written to its end; so was what something was written after.
     assert_eq!(read_and_end(&[10, 100_000], 1, true).await, ((1, 1), 2));
     assert_eq!(read_and_end(&[10, 100_000, 10], 1, false).await, ((2, 1), 3));
+    // Damage beside the records changes nothing about it.
+    let (_dir, data, run) = run_without_a_slice(&[10, 100_000], 1, false).await;
+    fs::write(data.run_dir(run).join("conf"), "something else").unwrap();
+    let reader = RunReader::open(&data, run).unwrap();
+    assert!(reader.damage().is_some());
+    assert_eq!((read(&reader), reader.end().unwrap()), ((1, 0), 1));
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub(crate) struct PartView {
     pub(crate) manifest: ManifestReader,
     /// The index, or what is wrong with it.
     pub(crate) index: PartIndex,
+    /// What the journal tells; nothing where it cannot be read.
     pub(crate) outcomes: BTreeMap<u32, Outcome>,
 }
 
@@ -58,6 +59,23 @@ impl PartIndex {
 impl PartView {
     /// Opens a part; `None` where it is nowhere any more.
     pub(crate) fn open(data: &DataDir, name: PartName) -> Result<Option<Self>> {
+        Self::open_with(data, name, read_deliveries)
+    }
+
+    /// The same, also where its journal is damaged: that costs no event, and the part is read as one
+    /// of which nothing is known.
+    pub(crate) fn open_whatever_journal(data: &DataDir, name: PartName) -> Result<Option<Self>> {
+        Self::open_with(data, name, |dir| match read_deliveries(dir) {
+            Err(Error::Damaged { .. }) => Ok(BTreeMap::new()),
+            outcomes => outcomes,
+        })
+    }
+
+    fn open_with(
+        data: &DataDir,
+        name: PartName,
+        read_journal: impl Fn(&Path) -> Result<BTreeMap<u32, Outcome>>,
+    ) -> Result<Option<Self>> {
         follow(data, name, |shelf, dir| {
             let manifest = ManifestReader::open(&dir)?;
             let index = PartIndex(match IndexReader::open(&dir, manifest.head()) {
@@ -70,7 +88,7 @@ impl PartView {
             });
             // Before the journal: what it calls delivered may be gone, and nothing else.
             let segments = open_segments(&dir)?;
-            let outcomes = read_deliveries(&dir)?;
+            let outcomes = read_journal(&dir)?;
             Ok(Self { shelf, name, dir, segments, manifest, index, outcomes })
         })
     }

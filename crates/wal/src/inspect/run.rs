@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use model::{Destination, EventId, EventName};
 
 use crate::error::{Error, Result};
+use crate::hold::hold_beside_readers;
 use crate::inspect::census;
-use crate::layout::{DataDir, LOCK_FILE, PartName, RunName};
+use crate::layout::{DataDir, PartName, RunName};
 use crate::live::{LiveFilter, live_events, live_runs};
-use crate::lock::Lock;
 use crate::manifest::ManifestReader;
 use crate::reader::{Damage, EventRef, RunReader};
 use crate::regular::is_there;
@@ -102,8 +102,8 @@ pub(crate) fn approach(data: &DataDir, name: RunName) -> Result<Approach> {
     let started = Instant::now();
     loop {
         // Without the lock's own patience: who holds it decides what to do.
-        let open = Lock::shared(&data.run_dir(name).join(LOCK_FILE))
-            .and_then(|_lock| RunReader::open_copy(data, name));
+        let open = hold_beside_readers(&data.run_dir(name))
+            .and_then(|_held| RunReader::open_copy(data, name));
         let error = match open {
             Ok(reader) => return Ok(Approach::Copy(Box::new(reader))),
             Err(error @ Error::Busy { .. }) => match live_runs(data) {
@@ -121,7 +121,7 @@ pub(crate) fn approach(data: &DataDir, name: RunName) -> Result<Approach> {
         }
         if !matches!(error, Error::Busy { .. }) {
             return Err(if error.is_not_found() {
-                Error::damaged(&data.run_dir(name), "its lock or its database is missing")
+                Error::damaged(&data.run_dir(name), "its database is missing")
             } else {
                 error
             });

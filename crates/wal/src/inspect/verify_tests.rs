@@ -223,6 +223,87 @@ fn quarantine_and_missing_files_are_damage() {
     assert_eq!(paths(&fixture), [(part, Some(1)), (kept, Some(0))]);
 }
 
+/// Puts something that is no file in a file's place, calls `look`, and puts the file back.
+fn replaced<T>(path: &Path, with: &str, look: impl FnOnce() -> T) -> T {
+    let aside = path.with_extension("aside");
+    std::fs::rename(path, &aside).unwrap();
+    match with {
+        "a link" => std::os::unix::fs::symlink(&aside, path).unwrap(),
+        "a directory" => std::fs::create_dir(path).unwrap(),
+        _ => {}
+    }
+    let seen = look();
+    std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path)).unwrap_or_default();
+    std::fs::rename(&aside, path).unwrap();
+    seen
+}
+
+#[test]
+fn damage_that_costs_nothing_is_told_with_no_event_missing() {
+    let fixture = Fixture::new();
+    fixture.finished(&[("a", "", "1"), ("b", "", "2")]);
+    let run = fixture.data.run_dir(fixture.data.runs().unwrap()[0]);
+    let told = |what: &str| {
+        let report = verify(&fixture);
+        assert_eq!((report.checked.runs, report.checked.events), (1, 2), "{what}");
+        report.damaged
+    };
+    for (file, ways) in [
+        ("lock", &["nothing", "a link", "a directory"][..]),
+        ("conf", &["a link", "a directory"]),
+        ("closed", &["a link", "a directory"]),
+    ] {
+        for with in ways {
+            let damaged = replaced(&run.join(file), with, || told(file));
+            assert_eq!(damaged.len(), 1, "{file}, {with}: {damaged:?}");
+            assert_eq!((&damaged[0].path, damaged[0].missing), (&run, Some(0)));
+            assert!(damaged[0].what.starts_with(file), "{file}, {with}: {damaged:?}");
+        }
+    }
+    let blobs = run.join("blobs");
+    std::fs::remove_dir_all(&blobs).unwrap();
+    std::fs::write(&blobs, "").unwrap();
+    let half = run.join("snap.0000000000001234.generating");
+    std::fs::write(&half, "half of a").unwrap();
+    let damaged = replaced(&run.join("lock"), "nothing", || told("blobs"));
+    assert_eq!(damaged[0].what, "lock: is missing; blobs is not what was written");
+    assert!(half.exists() && blobs.is_file(), "verify writes nothing to the log");
+}
+
+#[test]
+fn a_writer_whose_lock_is_gone_is_left_alone() {
+    let fixture = Fixture::new();
+    let ingest = fixture.ingest();
+    fixture.append(&ingest, &[("a", "", "1")]);
+    let run = fixture.data.run_dir(fixture.data.runs().unwrap()[0]);
+    std::fs::remove_file(run.join("lock")).unwrap();
+    let report = verify(&fixture);
+    assert_eq!((report.damaged, report.checked.events), (vec![], 1));
+    fixture.append(&ingest, &[("a", "", "2")]);
+    fixture.close(ingest);
+    let report = verify(&fixture);
+    assert_eq!((report.damaged[0].missing, report.checked.events), (Some(0), 2));
+}
+
+#[test]
+fn a_journal_that_is_none_costs_only_what_it_told() {
+    let fixture = Fixture::new();
+    let (minute, _) = fixture.finished(&[("a", "", "1"), ("b", "", "2")]);
+    let part = fixture.seal(minute);
+    fixture.remove_runs(minute);
+    let refused = || Outcome::Parked(failure("403"));
+    fixture.journal(part, &[(0, refused()), (1, refused())]);
+    fixture.move_part(part, Stage::Parked);
+    let path = fixture.part_file(part, "deliveries");
+    for with in ["a link", "a directory"] {
+        let report = replaced(&path, with, || verify(&fixture));
+        assert_eq!((report.checked.objects, report.checked.lines), (2, 2), "{with}");
+        assert_eq!(report.damaged.len(), 1, "{with}: {:?}", report.damaged);
+        assert_eq!((&report.damaged[0].path, report.damaged[0].missing), (&path, Some(0)));
+    }
+    assert_eq!(verify(&fixture).damaged, []);
+}
+
 #[test]
 fn how_much_a_torn_manifest_loses_is_unknown() {
     let fixture = Fixture::new();

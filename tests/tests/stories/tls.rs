@@ -137,6 +137,13 @@ fn files_that_do_not_fit_are_named_before_anything_starts() {
                 assert!(stderr.contains(part), "no {part} in {stderr}");
             }
         }
+        let document = site.admin(&["doctor", "--bucket", "my-bucket"]).exits(78).json();
+        let checks = document["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == "certificate").unwrap();
+        let detail = format!("{}: {}", check["detail"], check["advice"]);
+        assert_eq!((&check["state"], detail.contains(why)), (&"fail".into(), true), "{check}");
+        assert!(detail.contains(&format!("{key}: {}: ", files.path(file))), "{check}");
+        assert!(check["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{check}");
     };
     files.put("key.pem", &other.key);
     refused("key.pem", "ingest.tls.private_key", &files.path("cert.pem"));

@@ -32,12 +32,22 @@ pub struct Listener {
 }
 
 /// The certificate of the listener for clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// It is good from then on.
-    pub not_before: UnixMillis,
-    /// It is good until then.
-    pub not_after: UnixMillis,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// Ingest can serve it.
+    Usable {
+        /// It is good from then on.
+        not_before: UnixMillis,
+        /// It is good until then.
+        not_after: UnixMillis,
+    },
+    /// It, its key or the authorities of clients are of no use: ingest does not start.
+    Unusable {
+        /// Which file, and what is wrong with it.
+        why: String,
+        /// How to mend it.
+        advice: String,
+    },
 }
 
 /// This machine, as it is configured.
@@ -58,10 +68,13 @@ pub struct Machine {
 }
 
 impl Certificate {
-    fn check(self, now: UnixMillis) -> Check {
+    fn check(&self, now: UnixMillis) -> Check {
         const CHECK: &str = "certificate";
         let advice = "put a renewed one in its place: ingest takes it up by itself";
-        let Self { not_before, not_after } = self;
+        let (not_before, not_after) = match self {
+            Self::Usable { not_before, not_after } => (*not_before, *not_after),
+            Self::Unusable { why, advice } => return Check::fail(CHECK, why).advise(advice),
+        };
         if now > not_after {
             return Check::fail(CHECK, format!("has expired at {not_after}")).advise(advice);
         }
@@ -90,7 +103,7 @@ impl Machine {
             checks.extend(self.services());
         }
         checks.push(self.tokens());
-        checks.extend(self.certificate.map(|certificate| certificate.check(now)));
+        checks.extend(self.certificate.as_ref().map(|certificate| certificate.check(now)));
         checks.push(self.ops());
         checks
     }
@@ -251,10 +264,16 @@ mod tests {
     #[test]
     fn a_certificate_is_told_before_it_expires() {
         let day = |day: u64| UnixMillis::from_seconds(day * 86_400);
-        let certificate = Certificate { not_before: day(100), not_after: day(200) };
+        let certificate = Certificate::Usable { not_before: day(100), not_after: day(200) };
         for (now, state) in [(99, "fail"), (100, "ok"), (185, "ok"), (187, "warn"), (201, "fail")] {
             let check = serde_json::to_value(certificate.check(day(now))).unwrap();
             assert_eq!(check["state"], state, "{now}: {check}");
         }
+        let (why, advice) = ("cert.pem: damaged PEM".to_owned(), "write the file anew".to_owned());
+        let check = Certificate::Unusable { why, advice }.check(day(150));
+        assert_eq!(
+            check,
+            Check::fail("certificate", "cert.pem: damaged PEM").advise("write the file anew")
+        );
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     for (_, warning) in loaded.config.warnings() {
         eprintln!("warning: {warning}");
     }
-    let validity = loaded.config.ingest.tls.validity();
+    let validity = loaded.config.ingest.tls.validity().and_then(Result::ok);
     if let Some(problem) = validity.and_then(|validity| validity.problem(SystemClock.now())) {
         eprintln!("warning: ingest.tls.certificate: {problem}: clients will refuse to connect");
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{DoctorPlan, Listener, Machine};
+use admin::{Certificate, DoctorPlan, Listener, Machine};
+use ingest::{TlsError, Validity};
 use model::SystemClock;
 
 use super::admin::Stop;
@@ -52,14 +53,22 @@ fn machine(config: &Config) -> Machine {
             listener("ingest.ops_listen", config.ingest.ops_listen),
             listener("flusher.ops_listen", config.flusher.ops_listen),
         ],
-        // Files that are of no use were refused when the configuration was read.
-        certificate: config.ingest.tls.validity().map(|validity| admin::Certificate {
-            not_before: validity.not_before,
-            not_after: validity.not_after,
-        }),
+        certificate: config.ingest.tls.validity().map(certificate),
         tokens: match config.ingest.auth {
             AuthMode::Tokens => Some(config.tokens.len()),
             AuthMode::None => None,
         },
+    }
+}
+
+/// What ingest would make of its TLS files.
+fn certificate(found: Result<Validity, TlsError>) -> Certificate {
+    match found {
+        Ok(Validity { not_before, not_after }) => Certificate::Usable { not_before, not_after },
+        Err(error) => {
+            let message = error.to_string();
+            let (why, advice) = message.rsplit_once(": ").unwrap_or((&message, ""));
+            Certificate::Unusable { why: why.to_owned(), advice: advice.to_owned() }
+        }
     }
 }

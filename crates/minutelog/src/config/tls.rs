@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ingest::{TlsFiles, Validity};
+use ingest::{TlsError, TlsFiles, Validity};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
@@ -29,9 +29,10 @@ impl TlsConfig {
         *self == Self::default()
     }
 
-    /// How long the certificate is good, where there is one that can be used. Reads the disk.
-    pub(crate) fn validity(&self) -> Option<Validity> {
-        self.files()?.check().ok()
+    /// How long the certificate is good, or why the files cannot be used; `None` where TLS is not
+    /// configured. Reads the disk.
+    pub(crate) fn validity(&self) -> Option<Result<Validity, TlsError>> {
+        Some(self.files()?.check())
     }
 
     /// The files, where TLS is configured.

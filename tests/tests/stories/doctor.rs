@@ -47,6 +47,9 @@ fn a_healthy_site_is_found_healthy_and_left_as_it_was() {
     let site = Site::with(&Setup::long_minute());
     let before = doctor(&site, &["--bucket", "my-bucket"]).exits(0).json();
     assert_eq!(check(&before, &Value::Null, "data-directory").0, "warn");
+    let nowhere = ["--bucket", "my-bucket", "--data-dir", "/no/such/directory"];
+    let document = doctor(&site, &nowhere).exits(CONFIG).json();
+    assert_eq!(check(&document, &Value::Null, "data-directory").0, "fail");
     let (ingest, flusher) = (site.ingest(), site.flusher());
     ingest.client().send("my-bucket", "p", "1");
     let document = doctor(&site, &[]).exits(0).json();

@@ -114,11 +114,7 @@ impl Machine {
         let right = "correct data_dir, or run this as the services' user";
         match fs::read_dir(&self.data_dir) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let what = format!("{path} is not there");
-                let advice = "ingest makes it when it first starts; if it has, correct data_dir";
-                return (Check::warn(CHECK, what).advise(advice), false);
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return (self.no_place(), false),
             Err(error) => {
                 return (Check::fail(CHECK, format!("{path}: {error}")).advise(right), false);
             }
@@ -130,6 +126,20 @@ impl Machine {
                 (Check::fail(CHECK, error.to_string()).advise(advice), false)
             }
             Err(error) => (Check::fail(CHECK, error.to_string()).advise(right), false),
+        }
+    }
+
+    /// A directory that is not there is made at the first start; the one above it is not.
+    fn no_place(&self) -> Check {
+        const CHECK: &str = "data-directory";
+        let what = format!("{} is not there", self.data_dir.display());
+        match DataDir::at(&self.data_dir).examine() {
+            Ok(()) => Check::warn(CHECK, what)
+                .advise("ingest makes it when it first starts; if it has, correct data_dir"),
+            Err(error) => Check::fail(CHECK, format!("{what}, nor can it be made: {error}"))
+                .advise(
+                    "mount what belongs there, make the directory above it, or correct data_dir",
+                ),
         }
     }
 
@@ -260,6 +270,22 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn machine(data_dir: PathBuf) -> Machine {
+        let clients = Listener { key: "ingest.listen", address: ([127, 0, 0, 1], 1).into() };
+        Machine { data_dir, max_bytes: 1, clients, ops: vec![], tokens: None, certificate: None }
+    }
+
+    #[test]
+    fn a_directory_that_no_service_can_make_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = machine(dir.path().join("new")).place().0;
+        assert_eq!(new.state, super::super::check::State::Warn, "{new:?}");
+        let nowhere = machine(dir.path().join("no/such/dir")).place().0;
+        assert_eq!(nowhere.state, super::super::check::State::Fail, "{nowhere:?}");
+        assert!(nowhere.advice.unwrap().contains("make the directory above it"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_certificate_is_told_before_it_expires() {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::human;
 use crate::place;
 use crate::screen::Screen;
-use crate::table::{Align, Mood, Report, plain};
+use crate::table::{Align, Mood, Report, coloured, lines, plain};
 
 #[derive(Serialize)]
 struct Document<'d> {
@@ -65,8 +65,8 @@ fn table(query: &EventQuery, rows: &[EventRow], screen: &mut Screen<'_>) -> Resu
             plain(human::millisecond(row.accepted_at)),
             plain(row.id.to_string()),
             plain(name),
-            (format!("{}/{}", row.dest.delivered, row.dest.total), mood(row)),
-            plain(deliveries.join("\n")),
+            coloured(format!("{}/{}", row.dest.delivered, row.dest.total), mood(row)),
+            lines(deliveries),
         ]);
     }
     Ok(report.print(screen)?)

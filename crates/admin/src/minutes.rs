@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::human;
 use crate::place;
 use crate::screen::Screen;
-use crate::table::{Align, Report, plain};
+use crate::table::{Align, Report, coloured, plain};
 
 #[derive(Serialize)]
 struct Document<'d> {
@@ -41,7 +41,7 @@ pub fn minutes(inspector: &Inspector, now: UnixMillis, screen: &mut Screen<'_>) 
     for row in &found.rows {
         report.row([
             plain(human::second(row.minute.start())),
-            (row.state.as_str().to_owned(), row.state.into()),
+            coloured(row.state.as_str(), row.state.into()),
             plain(row.runs.to_string()),
             plain(destinations(row)),
             plain(row.events.to_string()),

@@ -21,7 +21,7 @@ use crate::human;
 use crate::place;
 use crate::progress::Late;
 use crate::screen::{Listing, Screen};
-use crate::table::{Align, Mood, Report, plain};
+use crate::table::{Align, Mood, Report, coloured, lines, plain};
 use crate::unread::{NoBuckets, Obstacle, unread};
 
 /// So many objects are read at a time.
@@ -317,20 +317,18 @@ fn print(rows: &[Row], no_buckets: &NoBuckets, screen: &mut Screen<'_>) -> Resul
             State::Unknown => ("unknown", Mood::Waiting),
         };
         report.row([
-            (state.to_owned(), mood),
+            coloured(state, mood),
             plain(row.events.to_string()),
             // Beside a key there is no room on most screens.
-            plain(format!(
-                "s3://{}/{}\n{}",
-                row.bucket,
-                row.key,
-                row.detail.as_deref().unwrap_or("-")
-            )),
+            lines(vec![
+                format!("s3://{}/{}", row.bucket, row.key),
+                row.detail.as_deref().unwrap_or("-").to_owned(),
+            ]),
         ]);
     }
     for (bucket, what) in no_buckets.iter() {
-        let state = ("unknown".to_owned(), Mood::Bad);
-        report.row([state, plain("-"), plain(format!("s3://{bucket}\n{what}"))]);
+        let state = coloured("unknown", Mood::Bad);
+        report.row([state, plain("-"), lines(vec![format!("s3://{bucket}"), what])]);
     }
     Ok(report.print(screen)?)
 }

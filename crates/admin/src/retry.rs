@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::human;
 use crate::place;
 use crate::screen::Screen;
-use crate::table::{Align, Mood, Report, plain};
+use crate::table::{Align, Mood, Report, coloured, plain};
 
 /// How long the flusher is given for all that was parked.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -151,8 +151,8 @@ fn print(retried: &[ParkedRow], screen: &mut Screen<'_>) -> Result<()> {
         let damage = if *quarantined > 0 { Mood::Bad } else { Mood::Plain };
         table.row([
             plain(format!("s3://{bucket}/{prefix}")),
-            (format!("{delivered}/{objects}"), mood),
-            (quarantined.to_string(), damage),
+            coloured(format!("{delivered}/{objects}"), mood),
+            coloured(quarantined.to_string(), damage),
             plain(error.as_deref().unwrap_or("-")),
         ]);
     }

@@ -74,10 +74,12 @@ impl Report {
     }
 
     /// Adds a row with a text for each column.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [(String, Mood); N]) {
-        let cells = cells.into_iter().zip(&self.columns).map(|((text, mood), align)| {
-            let cell = aligned(Cell::new_owned(printable(text)), *align);
-            match mood {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [Text; N]) {
+        let cells = cells.into_iter().zip(&self.columns).map(|(text, align)| {
+            // A line break is ours only between lines: one within them is somebody else's.
+            let lines: Vec<String> = text.lines.into_iter().map(printable).collect();
+            let cell = aligned(Cell::new_owned(lines.join("\n")), *align);
+            match text.mood {
                 Mood::Plain => cell,
                 Mood::Good => cell.fg(Color::Green),
                 Mood::Waiting => cell.fg(Color::Yellow),
@@ -123,9 +125,26 @@ pub(crate) fn terminal_width() -> Option<usize> {
     Table::new().width().map(usize::from)
 }
 
+/// What stands in one place of a table: lines under each other.
+#[derive(Debug)]
+pub(crate) struct Text {
+    lines: Vec<String>,
+    mood: Mood,
+}
+
 /// A text without a colour.
-pub(crate) fn plain(text: impl Into<String>) -> (String, Mood) {
-    (text.into(), Mood::Plain)
+pub(crate) fn plain(text: impl Into<String>) -> Text {
+    coloured(text, Mood::Plain)
+}
+
+/// A text in the colour of what it means.
+pub(crate) fn coloured(text: impl Into<String>, mood: Mood) -> Text {
+    Text { lines: vec![text.into()], mood }
+}
+
+/// Texts without a colour that stand under each other.
+pub(crate) fn lines(lines: Vec<String>) -> Text {
+    Text { lines, mood: Mood::Plain }
 }
 
 #[cfg(test)]
@@ -134,8 +153,12 @@ mod tests {
 
     fn print(colour: bool) -> String {
         let mut report = Report::new(&[("NAME", Align::Left), ("COUNT", Align::Right)], colour);
-        report.row([plain("a"), ("12345678".to_owned(), Mood::Bad)]);
+        report.row([plain("a"), coloured("12345678", Mood::Bad)]);
         report.row([plain("long name"), plain("1")]);
+        shown(report, colour)
+    }
+
+    fn shown(report: Report, colour: bool) -> String {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut screen =
             Screen { out: &mut out, err: &mut err, json: false, colour, moving: false };
@@ -152,6 +175,13 @@ mod tests {
         ] {
             assert_eq!(printable(text.to_owned()), shown);
         }
+    }
+
+    #[test]
+    fn lines_stand_under_each_other_and_a_sender_cannot_begin_one() {
+        let mut report = Report::new(&[("STATE", Align::Left), ("WHAT", Align::Left)], false);
+        report.row([plain("bad"), lines(vec!["key".to_owned(), "why\nnot".to_owned()])]);
+        assert_eq!(shown(report, false), "STATE  WHAT\nbad    key\n       why\\u{a}not\n");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::human;
 use crate::place;
 use crate::screen::Screen;
-use crate::table::{Align, Mood, Report, plain};
+use crate::table::{Align, Mood, Report, coloured, plain};
 
 #[derive(Serialize)]
 struct Document<'d> {
@@ -65,7 +65,10 @@ fn print(checked: Checked, damaged: &[Damaged], screen: &mut Screen<'_>) -> Resu
         let mut report = Report::new(&columns, screen.colour);
         for damaged in damaged {
             report.row([
-                (damaged.missing.map_or("unknown".to_owned(), |n| n.to_string()), Mood::Bad),
+                coloured(
+                    damaged.missing.map_or("unknown".to_owned(), |n| n.to_string()),
+                    Mood::Bad,
+                ),
                 plain(damaged.path.display().to_string()),
                 plain(&*damaged.what),
             ]);

@@ -158,4 +158,5 @@ fn a_bucket_that_does_not_exist_is_told_as_one() {
     let stdout = &people.exits(BAD_DATA).stdout;
     assert!(stdout.contains("does not exist: 2 receipts could not be checked"), "{stdout}");
     assert!(!stdout.contains(&a) && !stdout.contains(&b), "{stdout}");
+    assert!(stdout.contains("s3://my-bucket\n"), "what is said stands under it: {stdout}");
 }

@@ -1,5 +1,6 @@
 //! Tables: columns two spaces apart, numbers to the right, a key is never broken in two.
 
+use std::borrow::Cow;
 use std::io;
 
 use comfy_table::presets::NOTHING;
@@ -8,6 +9,9 @@ use wal::DeliveryState;
 use wal::inspect::MinuteState;
 
 use crate::screen::Screen;
+
+/// What comfy-table ends a style with.
+const END_OF_STYLE: &str = "\u{1b}[0m";
 
 /// A column: its heading, and whether numbers stand in it.
 pub(crate) type Column = (&'static str, Align);
@@ -94,7 +98,19 @@ impl Report {
         for column in self.table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        screen.line(self.table.trim_fmt())
+        for line in self.table.trim_fmt().lines() {
+            screen.line(trimmed(line))?;
+        }
+        Ok(())
+    }
+}
+
+/// A line without spaces at its end, be they in bold: a heading as wide as its column fills several
+/// lines of a terminal that is narrower.
+fn trimmed(line: &str) -> Cow<'_, str> {
+    match line.strip_suffix(END_OF_STYLE) {
+        Some(styled) => format!("{}{END_OF_STYLE}", styled.trim_end()).into(),
+        None => line.trim_end().into(),
     }
 }
 
@@ -188,6 +204,18 @@ mod tests {
     fn numbers_stand_to_the_right_and_lines_end_without_spaces() {
         let expected = "NAME          COUNT\na          12345678\nlong name         1\n";
         assert_eq!(print(false), expected);
+    }
+
+    #[test]
+    fn a_heading_is_no_wider_than_its_words() {
+        let mut report = Report::new(&[("COUNT", Align::Right), ("KEY", Align::Left)], true);
+        report.row([coloured("1", Mood::Bad), plain("k".repeat(300))]);
+        let shown = shown(report, true);
+        let heading = shown.lines().next().unwrap();
+        assert!(
+            heading.contains("\u{1b}[1m") && heading.ends_with(&format!("KEY{END_OF_STYLE}")),
+            "{heading:?}"
+        );
     }
 
     #[test]

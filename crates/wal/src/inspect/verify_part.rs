@@ -49,7 +49,7 @@ fn unread(data: &DataDir, name: PartName) -> Option<u64> {
 
 fn objects(verify: &mut Verify<'_>, mut view: PartView, journal_is_whole: bool) -> Result<()> {
     let mut end_of_segments = 0;
-    let mut without_receipt = 0;
+    let (mut without_receipt, mut without_word) = (0, 0);
     let mut index_is_whole = true;
     if let Err(error) = view.index.reader() {
         index_is_whole = false;
@@ -63,6 +63,7 @@ fn objects(verify: &mut Verify<'_>, mut view: PartView, journal_is_whole: bool) 
             verify.failed(error, 0);
         }
         without_receipt += u32::from(!view.has_receipt(number));
+        without_word += u32::from(!view.outcomes.contains_key(&number));
         verify.report.checked.lines += object.events;
         if !view.is_delivered(number) {
             bytes(verify, &view, number, &object)?;
@@ -78,6 +79,11 @@ fn objects(verify: &mut Verify<'_>, mut view: PartView, journal_is_whole: bool) 
     let is_delivered = view.shelf == Shelf::Stage(Stage::Receipts);
     if is_delivered && journal_is_whole && without_receipt > 0 {
         let what = format!("{without_receipt} receipts are missing");
+        verify.damaged(&view.dir.join(DELIVERIES_FILE), what, 0);
+    }
+    // Of every object of a part there something was said before it was moved.
+    if view.shelf == Shelf::Stage(Stage::Parked) && journal_is_whole && without_word > 0 {
+        let what = format!("says nothing of {without_word} objects any more");
         verify.damaged(&view.dir.join(DELIVERIES_FILE), what, 0);
     }
     let path = view.dir.join(SEGMENTS_FILE);

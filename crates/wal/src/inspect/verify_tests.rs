@@ -295,12 +295,20 @@ fn a_journal_that_is_none_costs_only_what_it_told() {
     fixture.journal(part, &[(0, refused()), (1, refused())]);
     fixture.move_part(part, Stage::Parked);
     let path = fixture.part_file(part, "deliveries");
-    for with in ["a link", "a directory"] {
+    for with in ["nothing", "a link", "a directory"] {
         let report = replaced(&path, with, || verify(&fixture));
         assert_eq!((report.checked.objects, report.checked.lines), (2, 2), "{with}");
         assert_eq!(report.damaged.len(), 1, "{with}: {:?}", report.damaged);
         assert_eq!((&report.damaged[0].path, report.damaged[0].missing), (&path, Some(0)));
     }
+    let whole = std::fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let damaged = verify(&fixture).damaged;
+        assert_eq!(damaged.len(), 1, "cut to {length}: {damaged:?}");
+        assert_eq!((&damaged[0].path, damaged[0].missing), (&path, Some(0)));
+    }
+    std::fs::write(&path, &whole).unwrap();
     assert_eq!(verify(&fixture).damaged, []);
 }
 

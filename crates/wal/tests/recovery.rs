@@ -163,6 +163,26 @@ async fn damage_beside_the_records_costs_none_of_them() {
     }
 }
 
+/// What a crash leaves of a closing record: nothing under its name, and perhaps a part of it beside.
+#[tokio::test]
+async fn a_crash_while_a_run_is_closed_leaves_one_that_is_read_to_its_end() {
+    for written in [None, Some(0), Some(9), Some(usize::MAX)] {
+        let (_dir, data, run) = closed_run().await;
+        let [closed, new] = ["closed", "closed.12345.new"].map(|name| data.run_dir(run).join(name));
+        let record = fs::read(&closed).unwrap();
+        fs::remove_file(&closed).unwrap();
+        if let Some(written) = written {
+            fs::write(&new, &record[..written.min(record.len())]).unwrap();
+        }
+        let reader = RunReader::open(&data, run).unwrap();
+        assert_eq!((reader.closed(), reader.damage()), (None, None), "{written:?}");
+        assert_eq!((read(&reader), reader.end().unwrap()), ((60, 0), 60), "{written:?}");
+        drop(reader);
+        data.remove_run(run).unwrap();
+        assert!(!data.run_dir(run).exists(), "it goes with all that is in it");
+    }
+}
+
 #[tokio::test]
 async fn w6_a_short_end_is_noticed_by_the_closing_record() {
     let (_dir, data, run) = closed_run().await;

@@ -1,11 +1,12 @@
 //! `kill -9` at random moments under load: what was acknowledged is delivered exactly once.
 
 use std::env;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use tests::{Fault, Kind, Load, LoadPlan, Objects, Pair, Random, Rule, Site};
+use tests::{Fault, Kind, Load, LoadPlan, Objects, Pair, Random, Rule, Setup, Site};
 
 /// How often each service is killed. `MINUTELOG_TEST_KILLS` raises it.
 fn kills() -> u64 {
@@ -42,6 +43,25 @@ fn what_is_acknowledged_is_delivered_exactly_once() {
     ledger.judge(&objects, 1);
     objects.assert_one_per_minute();
     site.admin(&["verify"]).exits(0);
+}
+
+#[test]
+fn a_request_that_ingest_dies_over_leaves_nothing_of_itself() {
+    let site = Site::with(&Setup::long_minute());
+    let ingest = site.ingest();
+    ingest.client().send("my-bucket", "p", "\"whole\"");
+    let mut half = TcpStream::connect(ingest.address()).unwrap();
+    let head = "POST /v1/s3/my-bucket?prefix=p HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n\
+                Content-Length: 100\r\n\r\n";
+    half.write_all(format!("{head}half of the events\n").as_bytes()).unwrap();
+    // Long enough for what was sent to be read.
+    thread::sleep(Duration::from_millis(300));
+    ingest.kill();
+    assert_eq!(half.read(&mut [0]).unwrap_or_default(), 0, "nobody answers it");
+    assert_eq!(site.log_rows()[0]["events"], 1);
+    site.admin(&["verify"]).exits(0);
+    site.flush_once().exits(0);
+    assert_eq!(Objects::read(&site.s3).lines("my-bucket", "p"), ["\"whole\""]);
 }
 
 /// Starts both services over and over, and kills each at a random moment: in its start, under

@@ -53,7 +53,7 @@ pub(crate) fn admit(
     let mut bytes = 0;
     for Request { batch, answer } in requests {
         let size = batch.size_bytes() as u64;
-        if let Some(message) = shared.usage.refusal(bytes + size) {
+        if let Some(message) = shared.usage.refusal_of_request(bytes, size) {
             answer.send(Err(AppendError::Full { message })).ok();
             continue;
         }

@@ -132,6 +132,18 @@ impl Usage {
         (free < needed)
             .then(|| format!("the file system has {free} bytes free and sealing may need {needed}"))
     }
+
+    /// Why a request of `bytes` can't be taken after `before` bytes of others that are taken with it.
+    /// Where a smaller one could be, it says that this one is too large.
+    pub(crate) fn refusal_of_request(&self, before: u64, bytes: u64) -> Option<String> {
+        let why = self.refusal(before.saturating_add(bytes))?;
+        let is_full = self.refusal(0).is_some();
+        Some(if is_full {
+            why
+        } else {
+            format!("this request of {bytes} bytes does not fit: {why}")
+        })
+    }
 }
 
 fn run_bytes(data: &DataDir, run: RunName) -> u64 {
@@ -155,6 +167,20 @@ mod tests {
         fs::write(data.quarantine_dir().join("kept"), vec![1; 1 << 20]).unwrap();
         usage.refresh(&data).unwrap();
         assert!(usage.refusal(1).is_some());
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_for_the_rest_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::create(dir.path()).unwrap();
+        let usage = Usage::measure(&data, 1 << 20).unwrap();
+        usage.add((1 << 20) - 1000 - usage.log_bytes());
+        assert_eq!(usage.refusal_of_request(0, 1000), None);
+        assert!(
+            usage.refusal_of_request(1, 1000).unwrap().contains("request of 1000 bytes does not")
+        );
+        usage.add(1001);
+        assert!(usage.refusal_of_request(0, 1000).unwrap().starts_with("the log takes"));
     }
 
     /// A writer that fills the disk between two looks leaves what it has written room to be sealed.

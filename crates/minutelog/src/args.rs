@@ -79,7 +79,10 @@ own configuration: MINUTELOG__… variables have no say in it, and a warning nam
     #[command(
         long_about = "Run an embedded S3 server, ingest and flusher on this machine until Ctrl-C. Data is kept in \
 ./minutelog-dev, or where --data-dir says. Everything listens on loopback only. It makes its own configuration: \
-MINUTELOG__… variables have no say in it, and a warning names them.",
+MINUTELOG__… variables have no say in it, and a warning names them. The embedded server keeps objects in files: \
+unlike S3 it takes no more than 255 bytes between two slashes of a prefix, and no objects of over 16 MiB under \
+long keys (with my-bucket, prefixes of over 24 bytes): they are parked. Under longer keys still (prefixes of over \
+57 bytes) an object has no metadata.",
         after_help = "Example:\n  minutelog dev\n  minutelog dev --data-dir ./try --interval 10s"
     )]
     Dev(DevArgs),

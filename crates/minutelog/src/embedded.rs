@@ -42,6 +42,10 @@ const READING: [&str; 7] = [
     "GetBucketLocation",
 ];
 
+/// What a file system takes as a name, in bytes: the server keeps an object in a file, and each segment
+/// of its key is a name.
+const MAX_NAME_BYTES: usize = 255;
+
 /// What makes a bucket that is not there.
 const PUTTING: [&str; 2] = ["PutObject", "CreateMultipartUpload"];
 
@@ -175,10 +179,24 @@ impl S3Access for Access {
                 Err(s3_error!(AccessDenied, "writing needs keys"))
             };
         }
-        if let S3Path::Object { bucket, .. } = context.s3_path()
+        if let S3Path::Object { bucket, key } = context.s3_path()
             && PUTTING.contains(&operation)
             && Bucket::new(bucket).is_ok()
         {
+            if key.split('/').any(|segment| segment.len() > MAX_NAME_BYTES) {
+                return Err(s3_error!(
+                    KeyTooLongError,
+                    "the embedded server takes no more than {MAX_NAME_BYTES} bytes between two slashes of a key"
+                ));
+            }
+            if operation == "CreateMultipartUpload"
+                && upload_name_bytes(bucket, key) > MAX_NAME_BYTES
+            {
+                return Err(s3_error!(
+                    KeyTooLongError,
+                    "the embedded server takes no large objects under a key that is so long"
+                ));
+            }
             let directory = self.root.join(&**bucket);
             tokio::fs::create_dir_all(directory)
                 .await
@@ -186,6 +204,17 @@ impl S3Access for Access {
         }
         Ok(())
     }
+}
+
+/// How long the name is, in bytes, under which s3s-fs keeps the metadata of a multipart upload (its
+/// `get_metadata_path`): bucket and key are in base64, without padding.
+fn upload_name_bytes(bucket: &str, key: &str) -> usize {
+    const UUID_BYTES: usize = 36;
+    let base64_bytes = |text: &str| (text.len() * 4).div_ceil(3);
+    ".bucket-.object-.upload-.metadata.json".len()
+        + UUID_BYTES
+        + base64_bytes(bucket)
+        + base64_bytes(key)
 }
 
 fn in_root(root: &Path, error: &std::io::Error) -> Failure {
@@ -196,6 +225,14 @@ fn in_root(root: &Path, error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_upload_is_as_long_as_its_server_makes_it() {
+        // `.bucket-YWJj.object-YS9i.upload-e6f5e2b1-3c3f-4a39-9d3c-0b4e5d1f7a20.metadata.json`
+        assert_eq!(upload_name_bytes("abc", "a/b"), 82);
+        assert_eq!(upload_name_bytes("my-bucket", &"k".repeat(126)), 254);
+        assert_eq!(upload_name_bytes("my-bucket", &"k".repeat(127)), 256);
+    }
 
     #[tokio::test]
     async fn anybody_reads_and_nobody_writes_without_keys() {

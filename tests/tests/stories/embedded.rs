@@ -67,6 +67,39 @@ fn get(url: &str) -> reqwest::blocking::Response {
 }
 
 #[test]
+fn dev_says_which_prefixes_its_server_cannot_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(directory.path().to_str().unwrap());
+    let ingest = dev.line("ingest ").split_whitespace().nth(1).unwrap().to_owned();
+    let send = |prefix: &str| {
+        let body = format!(r#"{{"bucket":"my-bucket","prefix":"{prefix}","payload":1}}"#);
+        let request = reqwest::blocking::Client::new().post(format!("{ingest}/v1/send/s3"));
+        let request = request.header("Content-Type", "application/json").body(body);
+        request.send().unwrap().error_for_status().unwrap();
+    };
+    send(&"a".repeat(255));
+    send(&"b".repeat(256));
+    let config = directory.path().join("minutelog.toml");
+    let admin = |report: &str| {
+        let mut command = Command::new(binary());
+        let output = run(command.args(["admin", report, "--json", "--config"]).arg(&config));
+        output.exits(0).json()
+    };
+    wait_for("what cannot be held to be parked", || {
+        let log = admin("log");
+        log["minutes"].as_array().unwrap().iter().any(|minute| {
+            let error = minute["error"].as_str().unwrap_or_default();
+            minute["state"] == "parked" && error.contains("255 bytes between two slashes")
+        })
+    });
+    wait_for("the other to be delivered", || {
+        let receipts = admin("receipts");
+        receipts["receipts"].as_array().unwrap().iter().any(|it| it["prefix"] == "a".repeat(255))
+    });
+    assert_eq!(dev.interrupt(), Some(0));
+}
+
+#[test]
 fn dev_takes_the_curl_line_that_it_prints() {
     let directory = tempfile::tempdir().unwrap();
     let mut dev = Dev::start(directory.path().to_str().unwrap());

@@ -135,6 +135,27 @@ async fn nothing_parked_is_nothing_to_retry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_elsewhere_is_told_to_who_asks_for_something_else() {
+    let fixture = Fixture::new();
+    parked(&fixture).await;
+    let nope =
+        Destinations { bucket: model::Bucket::new("nope").ok(), prefix: Prefix::new("a").ok() };
+    for (wanted, told) in [
+        (
+            nope,
+            "Nothing is parked for bucket `nope`, prefix `a`; elsewhere 2 destinations are parked.\n",
+        ),
+        (only("c"), "Nothing is parked for prefix `c`; elsewhere 2 destinations are parked.\n"),
+    ] {
+        let printed = retried(&fixture, &wanted, false).await;
+        assert_eq!((printed.out.as_str(), printed.result.is_ok()), (told, true));
+        let printed = retried(&fixture, &wanted, true).await;
+        assert_eq!(printed.json(), serde_json::json!({"retried": []}));
+    }
+    assert_eq!(objects(&fixture), 1, "nothing else was tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_without_a_flusher_delivers_what_was_asked_for() {
     let fixture = Fixture::new();
     parked(&fixture).await;

@@ -50,7 +50,12 @@ pub async fn retry<E: From<Error>>(
     let parked = Arc::new(parked.map_err(Error::from)?);
     screen.warn(&parked.warnings).map_err(Error::from)?;
     if parked.is_empty() {
-        nothing(&parked, screen)?;
+        let elsewhere = if *wanted == Destinations::default() {
+            0
+        } else {
+            parked_elsewhere(&inspector).await?
+        };
+        nothing(&parked, wanted, elsewhere, screen)?;
         return Ok(all_looked_at(&parked)?);
     }
     let filter = DestinationFilter { bucket: wanted.bucket.clone(), prefix: wanted.prefix.clone() };
@@ -75,14 +80,42 @@ pub async fn retry<E: From<Error>>(
     Ok(all_looked_at(&parked)?)
 }
 
-fn nothing(parked: &ParkedObjects, screen: &mut Screen<'_>) -> Result<()> {
+fn nothing(
+    parked: &ParkedObjects,
+    wanted: &Destinations,
+    elsewhere: usize,
+    screen: &mut Screen<'_>,
+) -> Result<()> {
     if screen.json {
         return screen.document(&Document { retried: &[] });
     }
-    if parked.warnings.is_empty() {
-        screen.line("Nothing is parked.")?;
+    if !parked.warnings.is_empty() {
+        return Ok(());
+    }
+    let Destinations { bucket, prefix } = wanted;
+    let of_bucket = bucket.as_ref().map(|bucket| format!("bucket `{bucket}`"));
+    let of_prefix = prefix.as_ref().map(|prefix| format!("prefix `{prefix}`"));
+    let wanted: Vec<String> = of_bucket.into_iter().chain(of_prefix).collect();
+    match elsewhere {
+        0 => screen.line("Nothing is parked.")?,
+        _ => screen.line(format!(
+            "Nothing is parked for {}; elsewhere {} parked.",
+            wanted.join(", "),
+            if elsewhere == 1 {
+                "1 destination is".to_owned()
+            } else {
+                format!("{elsewhere} destinations are")
+            }
+        ))?,
     }
     Ok(())
+}
+
+/// How many destinations are parked in all, for somebody who has asked for none of them.
+async fn parked_elsewhere(inspector: &Inspector) -> Result<usize> {
+    let inspector = inspector.clone();
+    let parked = spawn_blocking(move || inspector.parked(&Destinations::default())).await??;
+    Ok(parked.destinations())
 }
 
 fn all_looked_at(parked: &ParkedObjects) -> Result<()> {

@@ -99,6 +99,11 @@ impl ParkedObjects {
         Ok(())
     }
 
+    /// How many destinations they are for.
+    pub fn destinations(&self) -> usize {
+        self.destinations.len()
+    }
+
     /// Whether nothing is parked.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()

@@ -23,6 +23,7 @@ mod batch;
 mod beside;
 mod closing;
 mod codec;
+mod company;
 mod control;
 mod database;
 mod deliveries;

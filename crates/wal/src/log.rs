@@ -9,6 +9,7 @@ use model::{Clock, Interval, Minute, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::{Appended, Batch};
+use crate::company::Company;
 use crate::control::ControlServer;
 use crate::error::{Error, Result};
 use crate::layout::DataDir;
@@ -244,6 +245,7 @@ impl Log {
             run: random_run(),
             active: None,
             closed: std::collections::BTreeSet::new(),
+            company: Company::default(),
         };
         let for_writer = Arc::clone(&shared);
         let work = move || {

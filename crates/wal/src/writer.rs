@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admit::{Admitted, Pending, admit};
 use crate::batch::{Appended, Batch, Chunk, Origin};
 use crate::closing::Closed;
+use crate::company::Company;
 use crate::error::Result;
 use crate::fences::Fences;
 use crate::identity;
@@ -57,6 +58,7 @@ pub(crate) struct Writer {
     pub(crate) run: RunId,
     pub(crate) active: Option<Active>,
     pub(crate) closed: BTreeSet<Minute>,
+    pub(crate) company: Company,
 }
 
 /// The open minute.
@@ -108,6 +110,7 @@ impl Writer {
 
     /// Commits `first` and what waits behind it; says whether a close was met on the way.
     fn commit_all_that_waits(&mut self, first: Request) -> Result<bool> {
+        self.company.gather(|| 1 + self.commands.len());
         let mut bytes = first.batch.size_bytes();
         let mut requests = vec![first];
         let mut close = false;
@@ -158,6 +161,7 @@ impl Writer {
         let disk_bytes = active.run.disk_bytes()?;
         self.shared.usage.add(disk_bytes.saturating_sub(active.disk_bytes));
         active.disk_bytes = disk_bytes;
+        self.company.committed(admitted.len(), self.commands.len(), bytes, started.elapsed());
         let requests = admitted.len() as u64;
         let run = active.run.name().run;
         for request in admitted {

@@ -1,10 +1,14 @@
 //! A service on a real log in a temporary directory.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt;
 use model::{Digest, Interval, SystemClock};
@@ -14,6 +18,7 @@ use tower::ServiceExt;
 use wal::{Log, LogOptions};
 
 use crate::allow::AllowPattern;
+use crate::clients::{Answers, Clients};
 use crate::config::{Auth, Config, RateLimits, Token};
 use crate::metrics::Metrics;
 use crate::routes::router;
@@ -84,6 +89,21 @@ impl Fixture {
         let (parts, body) = self.answer(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// Requests without a connection, as a router takes them.
+impl tower::Service<Request<Body>> for Clients {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.answer(request, None).map(Ok).boxed()
     }
 }
 

@@ -23,6 +23,7 @@ mod allow;
 mod auth;
 mod body;
 mod bulk;
+mod clients;
 mod config;
 mod connections;
 mod content;

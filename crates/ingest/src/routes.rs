@@ -1,6 +1,5 @@
 //! The routes for clients.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -13,6 +12,7 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::accepted::Accepted;
+use crate::clients::{Clients, panicked};
 use crate::destinations::shown;
 use crate::meter::Meter;
 use crate::observe::observe;
@@ -28,8 +28,12 @@ pub(crate) const BULK: &str = "/v1/s3/{bucket}";
 pub(crate) const EVENTS: &str = "/v1/events/{id}";
 
 /// The routes of CONTRACT, section 4.
-pub(crate) fn router(service: &Arc<Service>) -> Router {
-    Router::new()
+pub(crate) fn router(service: &Arc<Service>) -> Clients {
+    let send = async |State(service): State<Arc<Service>>, request: Request| {
+        let connection = ConnectionMeter::of(request.extensions());
+        send(&service, request, connection).await
+    };
+    let router = Router::new()
         .route(SEND, post(send))
         .route(BULK, post(bulk))
         .route(EVENTS, get(event))
@@ -38,7 +42,8 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .layer(from_fn(counted))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(service), observe))
-        .with_state(Arc::clone(service))
+        .with_state(Arc::clone(service));
+    Clients::new(Arc::clone(service), router)
 }
 
 /// What the request's connection may do in a minute; `None` where that is not limited.
@@ -59,10 +64,14 @@ async fn counted(request: Request, next: Next) -> Response {
     }
 }
 
-async fn send(State(service): State<Arc<Service>>, request: Request) -> Response {
+/// `POST /v1/send/s3`.
+pub(crate) async fn send(
+    service: &Service,
+    request: Request,
+    connection: Option<Arc<Meter>>,
+) -> Response {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body);
-    let connection = ConnectionMeter::of(&parts.extensions);
     let outcome = service.send(&parts.headers, connection, &mut upload).await;
     answer(outcome, upload)
 }
@@ -134,7 +143,8 @@ async fn method_not_allowed(method: Method, request: Request) -> Response {
     unrouted(Problem::new(Kind::MethodNotAllowed, detail), request)
 }
 
-fn unrouted(problem: Problem, request: Request) -> Response {
+/// Refuses a request whose body nobody wants.
+pub(crate) fn unrouted(problem: Problem, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     Upload::new(&parts.headers, body).discard();
     refuse(problem)
@@ -146,14 +156,6 @@ fn refuse(problem: Problem) -> Response {
         tracing::warn!(status = problem.status().as_u16(), detail = problem.detail(), "refused");
     }
     problem.into_response()
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "this is the form that the layer asks for")]
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    tracing::error!(panic = text, "a request failed");
-    Problem::new(Kind::Internal, "the request failed: report this as a defect").into_response()
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! Connections: accepted up to a limit, given time limits, and ended in an orderly way.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,14 +20,13 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
+use crate::clients::{Answers, Clients};
 use crate::config::RateLimits;
 use crate::connections::{Connection, Connections, IDLE, Late};
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::routes::ConnectionMeter;
 
 /// The buffer of an HTTP/1 connection, and so the largest headers.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
@@ -46,28 +44,28 @@ const BACKLOG: u32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// One listener and what it serves.
-pub(crate) struct Server {
+pub(crate) struct Server<A = Clients> {
     listener: TcpListener,
-    site: Site,
+    site: Site<A>,
     max_connections: usize,
 }
 
 /// What every connection is served with.
 #[derive(Clone)]
-struct Site {
-    router: Router,
+struct Site<A> {
+    answers: A,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     limits: RateLimits,
     metrics: Option<Arc<Metrics>>,
     stop: CancellationToken,
 }
 
-impl Server {
-    /// Serves `router` to at most `max_connections` clients at a time. For one more, the one that
+impl<A: Answers> Server<A> {
+    /// Serves `answers` to at most `max_connections` clients at a time. For one more, the one that
     /// has been idle the longest has to go; where none is, it waits.
-    pub(crate) fn new(listener: TcpListener, router: Router, max_connections: usize) -> Self {
+    pub(crate) fn new(listener: TcpListener, answers: A, max_connections: usize) -> Self {
         let stop = CancellationToken::new();
-        let site = Site { router, tls: None, limits: RateLimits::default(), metrics: None, stop };
+        let site = Site { answers, tls: None, limits: RateLimits::default(), metrics: None, stop };
         Self { listener, site, max_connections }
     }
 
@@ -129,7 +127,7 @@ impl Server {
     }
 }
 
-impl Site {
+impl<A: Answers> Site<A> {
     /// Serves one connection to its end.
     async fn serve(self, stream: TcpStream, connection: Arc<Connection>) {
         let Some(tls) = &self.tls else { return self.serve_http(stream, connection).await };
@@ -167,16 +165,14 @@ impl Site {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let meter = ConnectionMeter(Meter::new("this connection", self.limits));
+        let meter = Meter::new("this connection", self.limits);
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let in_flight = connection.begin();
-            let mut request: Request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(meter.clone());
-            let answer = self.router.clone().oneshot(request);
+            let answer = self.answers.answer(request.map(axum::body::Body::new), meter.clone());
             async move {
                 let answer = answer.await;
                 drop(in_flight);
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let builder = builder();

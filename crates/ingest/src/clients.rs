@@ -103,3 +103,45 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = text, "a request failed");
     Problem::new(Kind::Internal, "the request failed: report this as a defect").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RateLimits;
+    use crate::fixture::{Fixture, post};
+    use crate::routes::router;
+
+    /// By each way the same is counted, for the connection and for the metrics.
+    #[tokio::test]
+    async fn what_goes_past_the_router_is_counted_as_what_goes_through_it() {
+        let fixture = Fixture::new(|_| {});
+        let clients = router(&fixture.service);
+        let event = r#"{"bucket": "my-bucket", "payload": 1}"#;
+        for past in [true, false] {
+            let limits = RateLimits { requests_per_minute: Some(2), ..RateLimits::default() };
+            let meter = Meter::new("this connection", limits);
+            for (body, status) in [("{", 400), (event, 200), (event, 429)] {
+                let request = post(SEND, &[], body);
+                let answer = if past {
+                    clients.answer(request, meter.clone()).await
+                } else {
+                    clients.router.answer(request, meter.clone()).await
+                };
+                assert_eq!(answer.status(), status, "past the router: {past}");
+            }
+        }
+        let text = fixture.service.metrics.render();
+        for status in [200, 400, 429] {
+            let line = format!("requests_total{{route=\"{SEND}\",status=\"{status}\"}} 2");
+            assert!(text.contains(&line), "no `{line}` in\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_defect_costs_one_request_its_answer_and_no_more() {
+        let panic = async { panic!("of no {}", "use") };
+        let response = AssertUnwindSafe(panic).catch_unwind().await.unwrap_or_else(panicked);
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

@@ -19,7 +19,7 @@ const FIRST_HEADERS: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between two requests. It is longer than the 60 s for which
 /// load balancers keep idle connections, or they would now and then send a request into a closed
 /// one.
-pub(crate) const IDLE: Duration = Duration::from_secs(75);
+const IDLE: Duration = Duration::from_secs(75);
 /// When to look for another idle connection, if there is still no room.
 const EVICT_AGAIN: Duration = Duration::from_millis(10);
 /// Of how many there is to be one free ahead of need, and how many at most: an idle connection

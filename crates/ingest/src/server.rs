@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Answers, Clients};
 use crate::config::RateLimits;
-use crate::connections::{Connection, Connections, IDLE, Late};
+use crate::connections::{Connection, Connections, Late};
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
@@ -183,9 +183,10 @@ impl<A: Answers> Site<A> {
                 ended = &mut serving => break ended,
                 () = self.stop.cancelled(), if !ending => {}
                 () = connection.evicted(), if !ending => {}
-                // hyper limits the time for HTTP/1 headers, but neither the time until it knows
-                // which version the client speaks, nor an HTTP/2 handshake, nor how long an HTTP/2
-                // connection may be idle.
+                // One timer a connection for all that a client may be late with. hyper would limit
+                // the time for HTTP/1 headers, with a timer for each request, but neither the time
+                // until it knows which version the client speaks, nor an HTTP/2 handshake, nor how
+                // long an HTTP/2 connection may be idle.
                 late = connection.late(), if !ending => if late == Late::First { return },
                 () = connection.lingered(), if ending => return,
             }
@@ -234,7 +235,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
+        .header_read_timeout(None)
         .max_buf_size(HTTP1_BUFFER_BYTES);
     builder
         .http2()

@@ -286,6 +286,18 @@ async fn an_idle_connection_is_closed_after_a_while_in_both_versions() {
     assert!((74..=77).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_time_with_its_next_headers_is_shown_out() {
+    let running = Running::start();
+    let mut stream = running.connect().await;
+    stream.write_all((head("secret-one", 1, "") + "x").as_bytes()).await.unwrap();
+    assert!(read_to(&mut stream, "}").await.starts_with("HTTP/1.1 200"));
+    let start = Instant::now();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost:").await.unwrap();
+    assert_eq!(read_to(&mut stream, "}").await, "");
+    assert!((74..=82).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn a_new_client_takes_the_place_of_the_one_that_was_idle_the_longest() {
     let running = Running::start();

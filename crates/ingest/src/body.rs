@@ -80,6 +80,14 @@ impl Reader {
         if announced.is_some_and(|bytes| bytes > wire_limit) {
             return Err(Fault::TooLarge(self.max_bytes));
         }
+        let mut share = self.pool.share();
+        if let (Encoding::Identity, Some(length @ 1..=FIRST_BYTES_MAX)) = (encoding, announced) {
+            share.grow(length).await?;
+            if let Some(bytes) = upload.at_once(length).await {
+                // A copy: the piece keeps the whole buffer of its connection.
+                return Ok(Loaded { bytes: bytes.to_vec(), share });
+            }
+        }
         let (first, state_bytes) = match encoding {
             Encoding::Identity => (announced.map_or(FIRST_BYTES, |bytes| bytes + 1), 0),
             Encoding::Gzip | Encoding::Deflate => (FIRST_BYTES, INFLATE_STATE_BYTES),
@@ -87,7 +95,7 @@ impl Reader {
         };
         let mut sink = Sink {
             bytes: Vec::new(),
-            share: self.pool.share(),
+            share,
             state_bytes,
             first: first.min(FIRST_BYTES_MAX),
             expected: announced.filter(|_| plain).unwrap_or(self.max_bytes),

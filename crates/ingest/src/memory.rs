@@ -74,7 +74,7 @@ impl Share {
             return if wanted <= self.pool.reserve_units { Ok(()) } else { Err(Exhausted) };
         }
         let missing = wanted.saturating_sub(self.shared_units());
-        if missing > 0 {
+        if missing > 0 && !self.take(missing) {
             timeout(WAIT, self.wait(missing)).await.map_err(|_| Exhausted)
         } else {
             Ok(())
@@ -96,6 +96,20 @@ impl Share {
         u32::try_from(permits).unwrap_or(u32::MAX)
     }
 
+    /// Takes what is missing if it is free. Those who wait are served first: what is free is what
+    /// they leave.
+    fn take(&mut self, missing: u32) -> bool {
+        let permit = Arc::clone(&self.pool.shared).try_acquire_many_owned(missing);
+        permit.map(|permit| self.hold(permit)).is_ok()
+    }
+
+    fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        match &mut self.shared {
+            Some(held) => held.merge(permit),
+            None => self.shared = Some(permit),
+        }
+    }
+
     async fn wait(&mut self, missing: u32) {
         let pool = Arc::clone(&self.pool);
         let open = "the semaphores of a pool are never closed";
@@ -104,11 +118,7 @@ impl Share {
         tokio::select! {
             biased;
             permit = Arc::clone(&pool.shared).acquire_many_owned(missing), if fits => {
-                let permit = permit.expect(open);
-                match &mut self.shared {
-                    Some(held) => held.merge(permit),
-                    None => self.shared = Some(permit),
-                }
+                self.hold(permit.expect(open));
             }
             permit = Arc::clone(&pool.reserve).acquire_owned() => {
                 self.reserve = Some(permit.expect(open));
@@ -144,6 +154,23 @@ mod tests {
         let mut all = pool.share();
         assert_eq!(all.grow(3 * MIB).await, Ok(()));
         assert!(all.reserve.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_served_before_who_comes_later() {
+        let pool = Pool::new(4 * MIB, MIB);
+        let (mut first, mut second, mut third) = (pool.share(), pool.share(), pool.share());
+        first.grow(3 * MIB).await.unwrap();
+        second.grow(MIB).await.unwrap();
+        assert!(second.reserve.is_some(), "nothing is left");
+        let mut waiting = Box::pin(third.grow(2 * MIB));
+        assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
+        first.shrink(2 * MIB);
+        assert!(!pool.share().take(1), "that is for the one who waits");
+        first.shrink(MIB);
+        assert_eq!(waiting.await, Ok(()));
+        first.shrink(0);
+        assert!(pool.share().take(1));
     }
 
     #[tokio::test(start_paused = true)]

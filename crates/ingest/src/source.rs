@@ -1,15 +1,19 @@
 //! A request's body on its way in: time limits, and what becomes of a body that nobody wants.
 
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures::Stream;
+use futures::future::poll_fn;
 use futures::stream::try_unfold;
 use http::HeaderMap;
 use http::header::EXPECT;
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::memory::Exhausted;
@@ -62,7 +66,12 @@ pub(crate) struct Upload {
     deadline: Instant,
     /// The client waits for a go-ahead before it sends (RFC 9110, 10.1.1).
     waits: bool,
+    /// What was looked at and is not taken yet.
+    ahead: Option<Next>,
 }
+
+/// What comes next of a body; `None` at its end.
+type Next = Option<Result<Frame<Bytes>, axum::Error>>;
 
 impl Upload {
     /// A body that has from now on the time it may take.
@@ -70,7 +79,39 @@ impl Upload {
         let waits = headers
             .get(EXPECT)
             .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        Self { body, deadline: Instant::now() + WHOLE, waits }
+        Self { body, deadline: Instant::now() + WHOLE, waits, ahead: None }
+    }
+
+    /// The body, if it is there already, in one piece of `bytes`: small ones come with their headers.
+    /// Whatever else is there is left to be read.
+    ///
+    /// Nothing is waited for, and so no timer is set. A server gives out a body only once it was
+    /// asked for it, which is why this looks twice.
+    pub(crate) async fn at_once(&mut self, bytes: usize) -> Option<Bytes> {
+        // The first look at the body is what sends the go-ahead.
+        self.waits = false;
+        let mut looked = false;
+        let next = poll_fn(|context| match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending if looked => Poll::Ready(None),
+            Poll::Pending => {
+                looked = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        });
+        match next.await? {
+            Some(Ok(frame))
+                if frame.data_ref().is_some_and(|data| data.len() == bytes)
+                    && self.body.is_end_stream() =>
+            {
+                frame.into_data().ok()
+            }
+            next => {
+                self.ahead = Some(next);
+                None
+            }
+        }
     }
 
     /// The next bytes, or `None` at the end.
@@ -84,7 +125,10 @@ impl Upload {
             } else {
                 (self.deadline, Fault::Slow)
             };
-            let frame = timeout_at(until, self.body.frame()).await.map_err(|_| late)?;
+            let frame = match self.ahead.take() {
+                Some(next) => next,
+                None => timeout_at(until, self.body.frame()).await.map_err(|_| late)?,
+            };
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| Fault::Broken(error.to_string()))?;
             // Trailers are no part of the body.

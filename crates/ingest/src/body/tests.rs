@@ -216,3 +216,29 @@ async fn a_body_takes_memory_for_what_it_holds_and_gives_it_back() {
     drop(loaded);
     assert_eq!(reader.pool.free_bytes(), before);
 }
+
+#[tokio::test]
+async fn a_body_is_whole_whether_it_is_there_at_once_or_not() {
+    let data = text(1000);
+    let at_once = || upload(Body::from(data.clone()));
+    for mut upload in [at_once(), in_chunks(&data, 1000), in_chunks(&data, 999)] {
+        let reader = Reader::new(MAX);
+        let before = reader.pool.free_bytes();
+        let loaded = reader.read(&mut upload, Encoding::Identity, Some(1000)).await.unwrap();
+        assert!(loaded.bytes == data);
+        assert_eq!(before - reader.pool.free_bytes(), 1024, "its share");
+        drop(loaded);
+        assert_eq!(reader.pool.free_bytes(), before);
+    }
+    // As HTTP/2 may have it, where the length is what somebody says.
+    for announced in [1, 999, 1001] {
+        let mut upload = at_once();
+        let loaded = Reader::new(MAX).read(&mut upload, Encoding::Identity, Some(announced)).await;
+        assert!(loaded.unwrap().bytes == data, "{announced} announced");
+    }
+    assert!(at_once().at_once(1000).await.is_some(), "what is there takes no timer");
+    let mut read = at_once();
+    assert!(read.at_once(1001).await.is_none());
+    let outcome = Reader::new(999).read(&mut read, Encoding::Identity, None).await;
+    assert_eq!(outcome.unwrap_err().kind(), Kind::RequestTooLarge, "what was looked at counts");
+}

@@ -1,7 +1,7 @@
 //! What the headers say about a body: its type and its compression.
 
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue};
 
 use crate::destinations::shown;
 use crate::problem::{Kind, Problem};
@@ -71,6 +71,11 @@ impl Encoding {
 
 /// Checks that the body is JSON. Without a `Content-Type` it is taken to be.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
+    // As nearly all clients write it.
+    if (values.next(), values.next()) == (Some(JSON_TYPE.as_bytes()), None) {
+        return Ok(());
+    }
     match media_type(headers, JSON_TYPE)?.as_deref() {
         None | Some(JSON_TYPE) => Ok(()),
         Some(other) => Err(unsupported(other, JSON_TYPE)),
@@ -136,8 +141,6 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<std::borrow::
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {

@@ -10,7 +10,7 @@ use crate::problem::{Kind, Problem};
 #[derive(Debug)]
 pub(crate) struct Destinations<'g> {
     grant: &'g Grant,
-    last: Option<(String, String, Destination)>,
+    last: Option<Destination>,
 }
 
 impl<'g> Destinations<'g> {
@@ -21,14 +21,19 @@ impl<'g> Destinations<'g> {
 
     /// The destination of these texts, or the problem with its field named.
     pub(crate) fn resolve(&mut self, bucket: &str, prefix: &str) -> Result<&Destination, Problem> {
-        let known = |(b, p, _): &(String, String, Destination)| b == bucket && p == prefix;
-        let (bucket, prefix, destination) = match self.last.take().filter(known) {
+        let last = self.last.take().filter(|last| is_named(last, bucket, prefix));
+        Ok(self.last.insert(match last {
             Some(last) => last,
-            None => (bucket.to_owned(), prefix.to_owned(), check(self.grant, bucket, prefix)?),
-        };
-        let (_, _, destination) = self.last.insert((bucket, prefix, destination));
-        Ok(destination)
+            None => check(self.grant, bucket, prefix)?,
+        }))
     }
+}
+
+/// Whether these texts are valid and name this destination.
+fn is_named(destination: &Destination, bucket: &str, prefix: &str) -> bool {
+    // A slash at the end makes no difference; one alone is at the beginning.
+    let prefix = if prefix == "/" { prefix } else { prefix.strip_suffix('/').unwrap_or(prefix) };
+    destination.bucket().as_str() == bucket && destination.prefix().as_str() == prefix
 }
 
 /// Checks a bucket and a prefix, and that the sender may reach them.
@@ -75,10 +80,16 @@ mod tests {
         for (bucket, prefix, text) in [
             ("my-bucket", "a", "my-bucket/a/"),
             ("my-bucket", "a", "my-bucket/a/"),
+            ("my-bucket", "a/", "my-bucket/a/"),
             ("my-bucket", "b", "my-bucket/b/"),
             ("other-bucket", "b", "other-bucket/b/"),
         ] {
             assert_eq!(destinations.resolve(bucket, prefix).unwrap().to_string(), text);
+        }
+        for (good, bad) in [("", "/"), ("", "//"), ("b", "b//"), ("b", "/b")] {
+            assert!(destinations.resolve("my-bucket", good).is_ok());
+            let problem = destinations.resolve("my-bucket", bad).unwrap_err();
+            assert_eq!(problem.kind(), Kind::InvalidPrefix, "{bad}");
         }
         assert_eq!(destinations.resolve("NO", "b").unwrap_err().kind(), Kind::InvalidBucket);
         assert_eq!(destinations.resolve("my-bucket", "/").unwrap_err().kind(), Kind::InvalidPrefix);

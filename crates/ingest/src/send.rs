@@ -1,8 +1,10 @@
 //! The body of `POST /v1/send/s3`: one event, or an array of events.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use model::{Destination, EventName};
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -71,8 +73,9 @@ struct Members<'de> {
 impl<F: FnMut(Event<'_>) -> Result<(), Problem>> Parser<'_, F> {
     fn read_event<'de, A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
         let mut members = Members::default();
-        while let Some(name) = map.next_key::<String>()? {
-            let slot = match name.as_str() {
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            let name = name.0;
+            let slot = match &*name {
                 "bucket" => &mut members.bucket,
                 "prefix" => &mut members.prefix,
                 "payload" => &mut members.payload,
@@ -82,7 +85,7 @@ impl<F: FnMut(Event<'_>) -> Result<(), Problem>> Parser<'_, F> {
             };
             if slot.is_some() {
                 let detail = format!("the field `{name}` is there twice: send it once");
-                return Err(self.refuse(Problem::new(Kind::InvalidRequest, detail).field(name)));
+                return Err(self.refuse(Problem::new(Kind::InvalidRequest, detail).field(&*name)));
             }
             *slot = Some(map.next_value()?);
         }
@@ -129,13 +132,23 @@ impl<F: FnMut(Event<'_>) -> Result<(), Problem>> Parser<'_, F> {
     }
 }
 
+/// A text of the body: a part of it, unless it has escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+
 /// The value of a text member; `null` is the same as no member.
-fn text(raw: Option<&RawValue>, kind: Kind, field: &str) -> Result<Option<String>, Problem> {
+fn text<'de>(
+    raw: Option<&'de RawValue>,
+    kind: Kind,
+    field: &str,
+) -> Result<Option<Cow<'de, str>>, Problem> {
     let Some(raw) = raw else { return Ok(None) };
-    serde_json::from_str(raw.get()).map_err(|error| {
+    let text = serde_json::from_str::<Option<Text<'de>>>(raw.get()).map_err(|error| {
         let detail = format!("the field `{field}` is not a text: {}", complaint(&error));
         Problem::new(kind, detail).field(field)
-    })
+    })?;
+    Ok(text.map(|text| text.0))
 }
 
 fn unknown_member(name: &str) -> Problem {

@@ -127,7 +127,15 @@ impl Batch {
         }
         let key = DestKey::of(destination);
         let next = u32::try_from(self.groups.len()).expect("a request has under 2^32 events");
-        let index = *self.by_key.entry(key).or_insert(next);
+        let index = match &*self.groups {
+            // Nearly every request has one destination, and needs no table.
+            [] => 0,
+            [only] => {
+                self.by_key.extend([(only.key, 0), (key, next)]);
+                next
+            }
+            _ => *self.by_key.entry(key).or_insert(next),
+        };
         if index == next {
             if next == 1 {
                 // The first event of a second destination: the order is no longer implied.

@@ -1,6 +1,8 @@
 //! The answers to accepted requests.
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use model::EventId;
 use serde::Serialize;
@@ -57,6 +59,9 @@ impl IntoResponse for Accepted {
         };
         let mut body = Vec::with_capacity(FRAME_BYTES + ID_BYTES * ids);
         serde_json::to_writer(&mut body, &self).expect("numbers and ids are always JSON");
-        ([(CONTENT_TYPE, "application/json")], body).into_response()
+        let mut response = Response::new(Body::from(body));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
     }
 }

@@ -7,7 +7,7 @@
 //! are a lower bound of how many clients there are.
 //!
 //! - **Who is alone never waits**, nor is anybody waited for who was not there a moment ago.
-//! - **No one waits long**: half of what the last commit took, and [`PATIENCE_MAX`] at most.
+//! - **No one waits long**: as long as the last commit took, and [`PATIENCE_MAX`] at most.
 //! - **A large commit is worth its sync** as it is, and the next one is taken to be as large.
 
 use std::thread;
@@ -41,11 +41,8 @@ impl Company {
     ) {
         self.expected = requests + waiting;
         let alone = self.expected <= 1;
-        self.patience = if alone || bytes >= LARGE_BYTES {
-            Duration::ZERO
-        } else {
-            (took / 2).min(PATIENCE_MAX)
-        };
+        self.patience =
+            if alone || bytes >= LARGE_BYTES { Duration::ZERO } else { took.min(PATIENCE_MAX) };
     }
 
     /// Waits until as many requests are there as are expected, or until it has been long enough.
@@ -102,7 +99,7 @@ mod tests {
 
     #[test]
     fn those_who_stay_away_are_not_waited_for_long() {
-        for (took, patience) in [(COMMIT / 2, COMMIT / 4), (COMMIT * 100, PATIENCE_MAX)] {
+        for (took, patience) in [(COMMIT / 4, COMMIT / 4), (COMMIT, PATIENCE_MAX)] {
             let company = after(9, 9, 500, took);
             assert_eq!(company.patience, patience);
             let began = Instant::now();

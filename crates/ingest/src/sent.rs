@@ -56,6 +56,7 @@ impl SentBody {
             keys.push(EventKey { index, in_array, key, content });
             Ok(())
         })?;
+        batch.pack();
         let once = match key {
             Some(key) => Once::Request(key, Content::of_request(&[b"send"], &self.bytes)),
             None if keys.is_empty() => Once::No,
@@ -82,6 +83,7 @@ impl SentBody {
             }
             Ok(())
         })?;
+        batch.pack();
         Ok(batch)
     }
 }

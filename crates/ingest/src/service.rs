@@ -133,6 +133,7 @@ impl Service {
         let read = move || {
             let mut batch = Batch::new();
             bulk::parse(form, &bytes, limit, |it| batch.push(&destination, name.as_ref(), it))?;
+            batch.pack();
             let content = |_| bulk::content(form, &destination, name.as_ref(), &bytes);
             Ok((batch, key.map(content)))
         };

@@ -44,7 +44,7 @@ fn advice(error: &wal::Error) -> Option<&'static str> {
         wal::Error::Database { .. } | wal::Error::Stopped { .. } => Some(CHECK_DIRECTORY),
         wal::Error::Damaged { path, .. } => Some(match path.file_name().and_then(OsStr::to_str) {
             Some(wal::FORMAT_FILE) => {
-                "what lies there is not the log's: put the file back, with its one line `minutelog 2`"
+                "what lies there is not the log's: put the file back, with its one line `minutelog 3`"
             }
             Some(wal::FLUSHER_LOCK_FILE) => {
                 "what lies there is not the log's: move it away, the file is made anew"

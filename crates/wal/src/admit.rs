@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use model::{Destination, UnixMillis};
 use tokio::sync::oneshot;
 
-use crate::batch::{Appended, Batch, Chunk, Identified, Parts};
+use crate::batch::{Appended, Batch, Identified, Parts};
+use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::identity::MAX_IDENTIFIED_PLACES;
 use crate::log::{AppendError, LogOptions, Shared};
@@ -82,7 +83,7 @@ pub(crate) fn admit(
             if let Some(pending) = pending.get_mut(index) {
                 places.push((index, pending.events));
                 pending.events += group.events;
-                pending.chunks.extend(group.chunks);
+                pending.chunks.extend(group.chunks.into_whole());
             }
         }
         admitted.push(Admitted { answer, groups: places, order, identified, events });

@@ -1,22 +1,16 @@
 //! The events of one request, framed and grouped by destination, ready to be appended.
 //!
-//! All the work that can be done side by side happens here, in the thread of the request; the one
-//! writer only joins chunks to records.
+//! All the work that can be done side by side happens here, in the thread of the request, packing
+//! included; the one writer only joins chunks to records.
 
 use std::collections::HashMap;
 
 use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
-use crate::codec;
+use crate::chunk::Chunks;
 use crate::identity::Identity;
-use crate::record::{DestKey, RECORD_BYTES};
-
-/// Whole events of one destination, at most [`RECORD_BYTES`] of them unless it is one large event.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) events: u32,
-    pub(crate) frames: Vec<u8>,
-}
+use crate::packing::Packer;
+use crate::record::DestKey;
 
 /// The events of a request for one destination, in their order.
 #[derive(Debug)]
@@ -24,7 +18,7 @@ pub(crate) struct Group {
     pub(crate) destination: Destination,
     pub(crate) key: DestKey,
     pub(crate) events: u32,
-    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) chunks: Chunks,
 }
 
 /// Events of one group that belong to one identity.
@@ -57,6 +51,7 @@ pub struct Batch {
     identified: Vec<Identified>,
     events: u32,
     payload_bytes: u64,
+    packer: Option<Box<Packer>>,
 }
 
 impl Batch {
@@ -73,22 +68,19 @@ impl Batch {
             return;
         };
         let name = name.map_or("", EventName::as_str);
-        // 10 bytes hold both lengths.
-        let size = name.len() + payload.len() + 10;
-        match group.chunks.last_mut() {
-            Some(chunk) if chunk.frames.len() + size <= RECORD_BYTES => {
-                codec::encode_event(name, payload, &mut chunk.frames);
-                chunk.events += 1;
-            }
-            _ => {
-                let mut frames = Vec::with_capacity(size);
-                codec::encode_event(name, payload, &mut frames);
-                group.chunks.push(Chunk { events: 1, frames });
-            }
-        }
+        group.chunks.push(name, payload, &mut self.packer);
         group.events += 1;
         self.events += 1;
         self.payload_bytes += payload.len() as u64;
+    }
+
+    /// Packs the last events of each destination, as those before them were. Without it they are
+    /// written as they are.
+    pub fn pack(&mut self) {
+        let mut packer = self.packer.take();
+        for group in &mut self.groups {
+            group.chunks.pack(&mut packer);
+        }
     }
 
     /// Says whose event the one is that was pushed last: it is one of its own, in this batch as in
@@ -142,7 +134,7 @@ impl Batch {
                 self.order.resize(usize::try_from(self.events).unwrap_or_default(), 0);
             }
             let destination = destination.clone();
-            self.groups.push(Group { destination, key, events: 0, chunks: Vec::new() });
+            self.groups.push(Group { destination, key, events: 0, chunks: Chunks::default() });
         }
         if self.groups.len() > 1 {
             self.order.push(index);
@@ -172,8 +164,7 @@ impl Batch {
 
     /// The bytes that the batch takes in memory, and about as many in the log.
     pub fn size_bytes(&self) -> usize {
-        let chunks = self.groups.iter().flat_map(|group| &group.chunks);
-        chunks.map(|chunk| chunk.frames.len()).sum::<usize>()
+        self.groups.iter().map(|group| group.chunks.size_bytes()).sum::<usize>()
             + self.order.len() * size_of::<u32>()
             + self.identified.len() * size_of::<Identified>()
     }
@@ -344,16 +335,5 @@ mod tests {
         };
         assert_eq!(places(whole), [(0, 0, 0, 2), (1, 0, 2, 1)]);
         assert_eq!(places(each), [(0, 0, 0, 1), (1, 0, 0, 1), (0, 1, 0, 1)]);
-    }
-
-    #[test]
-    fn chunks_hold_whole_events_and_little_more_than_a_record() {
-        let mut batch = Batch::new();
-        for size in [10, RECORD_BYTES * 3, 10, RECORD_BYTES / 2, RECORD_BYTES / 2, 10] {
-            batch.push(&destination("a"), None, &vec![b'x'; size]);
-        }
-        let chunks = &batch.groups[0].chunks;
-        assert_eq!(chunks.iter().map(|c| c.events).collect::<Vec<_>>(), [1, 1, 2, 2]);
-        assert!(chunks.iter().all(|c| c.events == 1 || c.frames.len() <= RECORD_BYTES));
     }
 }

@@ -21,6 +21,7 @@
 mod admit;
 mod batch;
 mod beside;
+mod chunk;
 mod closing;
 mod codec;
 mod company;
@@ -46,6 +47,7 @@ mod log;
 mod making;
 mod manifest;
 mod merge;
+mod packing;
 mod place;
 mod reader;
 mod record;

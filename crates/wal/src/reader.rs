@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::hold::{copy_database, lock_of, wait_beside_readers};
 use crate::identity::{self, IDENTITIES_PREFIX, IdentifiedPlace};
 use crate::layout::{CLOSED_FILE, DataDir, RunName};
+use crate::packing;
 use crate::record::{self, DestKey, Key, RecordHead};
 use crate::run::OpenRun;
 
@@ -198,8 +199,8 @@ pub struct Record {
 enum Frames {
     /// The value of a record, and where in it the events begin.
     Stored(sled::IVec, usize),
-    /// One large event, put together from its slices.
-    Joined(Vec<u8>),
+    /// Put together from slices, or unpacked.
+    Loose(Vec<u8>),
 }
 
 /// One event of a record.
@@ -236,7 +237,7 @@ impl Record {
     pub fn iter(&self) -> impl Iterator<Item = Result<EventRef<'_>, Damage>> {
         let mut rest = match &self.frames {
             Frames::Stored(value, start) => value.get(*start..).unwrap_or_default(),
-            Frames::Joined(bytes) => bytes,
+            Frames::Loose(bytes) => bytes,
         };
         (0..self.events).map(move |number| {
             let (name, payload, left) = codec::decode_event(rest)
@@ -306,12 +307,14 @@ impl Records {
             self.read = head.before;
             return Err(Damage { missing: u64::from(gap), what: "events are missing".to_owned() });
         }
-        let frames = if head.slices <= 1 {
-            Frames::Stored(value, start)
-        } else {
-            let beginning = value.get(start..).unwrap_or_default().to_vec();
-            let Some(joined) = self.join(first, &head, beginning)? else { return Ok(None) };
-            Frames::Joined(joined)
+        let frames = match (head.slices, head.unpacked) {
+            (..=1, 0) => Frames::Stored(value, start),
+            (..=1, _) => Frames::Loose(unpack(&head, value.get(start..).unwrap_or_default())?),
+            (_, unpacked) => {
+                let beginning = value.get(start..).unwrap_or_default().to_vec();
+                let Some(joined) = self.join(first, &head, beginning)? else { return Ok(None) };
+                Frames::Loose(if unpacked == 0 { joined } else { unpack(&head, &joined)? })
+            }
         };
         let (run, time, events) = (self.of.run, head.time(), head.events);
         Ok(Some(Record { run, time, first, events, frames }))
@@ -347,4 +350,13 @@ impl Records {
         }
         Ok(Some(bytes))
     }
+}
+
+/// The events of a record that are packed. Their checksum was right: where they do not unpack, they
+/// were never written as they should be.
+fn unpack(head: &RecordHead, packed: &[u8]) -> Result<Vec<u8>, Damage> {
+    packing::unpack(packed, head.unpacked).map_err(|error| Damage {
+        missing: head.events.into(),
+        what: format!("the events of a record are {error}"),
+    })
 }

@@ -7,10 +7,10 @@
 //! key    'i' | …                                       whose events they are, see `identity`
 //! value  checksum (8) | head | bytes
 //! ```
-//! Events are in records of whole events of one destination, [`RECORD_BYTES`] at most. An event
-//! that is larger is cut in slices of that size. The keys sort as the flusher reads: by
-//! destination, then by position. The checksum covers the key, so that a value under another
-//! record's key is noticed.
+//! Events are in records of whole events of one destination, [`RECORD_BYTES`] at most, which may be
+//! packed (see `packing`). An event that is larger, packed if it is, is cut in slices of that size.
+//! The keys sort as the flusher reads: by destination, then by position. The checksum covers the key,
+//! so that a value under another record's key is noticed, and the bytes as they are stored.
 
 use model::{Destination, Seq, UnixMillis};
 use serde::de::DeserializeOwned;
@@ -121,6 +121,8 @@ pub(crate) struct RecordHead {
     pub(crate) before: u32,
     /// How many slices there are: 1 unless one large event was cut.
     pub(crate) slices: u16,
+    /// How many bytes the events of all slices together unpack to; 0 where they are not packed.
+    pub(crate) unpacked: u32,
 }
 
 impl RecordHead {
@@ -211,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn head() -> RecordHead {
-        RecordHead { time_ms: 1_795_342_517_999, events: 2, before: 7, slices: 1 }
+        RecordHead { time_ms: 1_795_342_517_999, events: 2, before: 7, slices: 1, unpacked: 300 }
     }
 
     #[test]
@@ -233,7 +235,10 @@ mod tests {
         let value = encode_events(b"k", &head(), &[b"\x00\x02{}", b"\x00\x01"]);
         assert_eq!(
             value[8..],
-            [0xfd, 0xef, 0xc6, 0xc0, 0x02, 0xa2, 0x01, 0, 0, 2, 7, 1, 0, 2, b'{', b'}', 0, 1]
+            [
+                0xfd, 0xef, 0xc6, 0xc0, 0x02, 0xa2, 0x01, 0, 0, 2, 7, 1, 0xfb, 44, 1, 0, 2, b'{',
+                b'}', 0, 1
+            ]
         );
     }
 

@@ -13,7 +13,8 @@ use model::{Clock, Minute, RunId, Seq, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admit::{Admitted, Pending, admit};
-use crate::batch::{Appended, Batch, Chunk, Origin};
+use crate::batch::{Appended, Batch, Origin};
+use crate::chunk::Chunk;
 use crate::closing::Closed;
 use crate::company::Company;
 use crate::error::Result;
@@ -320,12 +321,16 @@ impl Active {
     ) -> Result<u64> {
         let first = Seq::new(self.events);
         let (time_ms, before) = (time.as_millis(), standing.events);
+        let unpacked = match chunks {
+            [packed] => packed.unpacked,
+            _ => 0,
+        };
         let mut bytes = 0;
         let mut put = |slice: u16, slices: u16, frames: &[&[u8]]| {
             let size = frames.iter().map(|frames| frames.len()).sum();
             let lay = |fence| self.run.insert(&destination.fence_key(fence), Vec::new());
             let key = destination.events_key(standing.fences.place(size, lay)?, first, slice);
-            let head = RecordHead { time_ms, events, before, slices };
+            let head = RecordHead { time_ms, events, before, slices, unpacked };
             let value = record::encode_events(&key, &head, frames);
             bytes += (key.len() + value.len()) as u64;
             self.run.insert(&key, value)?;
@@ -352,12 +357,12 @@ impl Active {
     }
 }
 
-/// How many of the first chunks fit into one record; at least one.
+/// How many of the first chunks fit into one record; at least one, and a packed one alone.
 fn chunks_of_one_record(chunks: &[Chunk]) -> usize {
     let mut bytes = 0;
     let fits = chunks.iter().take_while(|chunk| {
         bytes += chunk.frames.len();
-        bytes <= RECORD_BYTES
+        bytes <= RECORD_BYTES && chunk.unpacked == 0
     });
     fits.count().max(1)
 }

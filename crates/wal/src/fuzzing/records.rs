@@ -4,6 +4,7 @@ use crate::batch::Identified;
 use crate::codec::{self, CHECKSUM_BYTES};
 use crate::fuzzing::{take, take_byte, take_index};
 use crate::identity::{self, IdentifiedPlace};
+use crate::packing::{self, Packer};
 use crate::record::{Key, decode_definition, decode_events, encode_definition, encode_events};
 
 /// The input is a key and what stands behind the checksum of a value. What is accepted is written
@@ -26,6 +27,7 @@ pub fn record(mut data: &[u8]) {
         let again = encode_events(key, &head, &[frames]);
         assert_eq!(decode_events(key, &again).expect("it was just written"), (head, frames));
         events(frames);
+        packed(frames, head.unpacked);
     }
     if let Ok(destination) = decode_definition(key, &value) {
         let again = encode_definition(key, &destination);
@@ -50,6 +52,16 @@ fn identities(places: &[IdentifiedPlace]) {
         identity::decode(&key, &value).expect("it was just written").collect::<Vec<_>>()
     });
     assert_eq!(again.collect::<Vec<_>>(), places);
+}
+
+/// Packed events are within the length that the head says, and pack again to as much.
+fn packed(frames: &[u8], length: u32) {
+    let Ok(unpacked) = packing::unpack(frames, length) else { return };
+    assert_eq!(u32::try_from(unpacked.len()), Ok(length));
+    if let Some(again) = Packer::new().pack(&unpacked) {
+        assert_eq!(packing::unpack(&again, length).expect("it was just packed"), unpacked);
+    }
+    events(&unpacked);
 }
 
 /// Events one after the other: each is within the bytes, and is written as it was read.

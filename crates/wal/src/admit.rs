@@ -20,6 +20,15 @@ pub(crate) struct Pending {
     pub(crate) events: u32,
     pub(crate) first: u32,
     pub(crate) chunks: Vec<Chunk>,
+    /// Whether they are written to records that they share with other destinations.
+    pub(crate) shares: bool,
+}
+
+impl Pending {
+    /// The bytes of all its chunks.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.frames.len()).sum()
+    }
 }
 
 /// A request within a commit, and where its groups are: which pending, and how far into it.
@@ -77,6 +86,7 @@ pub(crate) fn admit(
                     events: 0,
                     first: 0,
                     chunks: Vec::new(),
+                    shares: false,
                 });
                 pending.len() - 1
             });

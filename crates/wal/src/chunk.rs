@@ -19,7 +19,9 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     fn plain(events: u32, mut frames: Vec<u8>) -> Self {
-        frames.shrink_to_fit();
+        if frames.capacity() > frames.len() * 2 {
+            frames.shrink_to_fit();
+        }
         Self { events, frames, unpacked: 0 }
     }
 
@@ -86,7 +88,11 @@ impl Chunks {
 
     fn leave_unpacked(&mut self) {
         let pieces = self.take_pieces();
-        self.whole.extend(pieces);
+        if self.whole.is_empty() {
+            self.whole = pieces;
+        } else {
+            self.whole.extend(pieces);
+        }
     }
 
     /// Takes what is gathered, in pieces that fit into a record.

@@ -25,6 +25,12 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_VALUE_BYTES>> =
 #[error("not decodable: {0}")]
 pub(crate) struct DecodeError(String);
 
+impl DecodeError {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
 /// Appends the bytes of a value.
 pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
     bincode::serde::encode_into_std_write(value, bytes, CONFIG)

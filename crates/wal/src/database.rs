@@ -28,6 +28,7 @@ use crate::reader::Damage;
 use crate::record::Key;
 use crate::regular::is_no_file;
 use crate::run::{DB_FILE, OpenRun, open_database};
+use crate::shared::SharedKey;
 
 /// So many bytes may be read before the database is opened anew.
 const REOPEN_BYTES: u64 = 32 * 1024 * 1024;
@@ -108,10 +109,23 @@ impl Database {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).refused.take()
     }
 
+    /// Notes what the operating system refused; what was read says nothing about what there is.
+    pub(crate) fn refuse(&self, error: Error) -> Damage {
+        let what = format!("shared records cannot be spread: {error}");
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).refused = Some(error);
+        Damage { missing: 0, what }
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Reads the database of a run that this process writes.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
         let state = State { db: Some(run.db().clone()), read_bytes: 0, refused: None };
-        let (state, dir, held) = (Mutex::new(state), PathBuf::new(), Held::Live { _run: run });
+        let (dir, state) = (run.dir().to_owned(), Mutex::new(state));
+        let held = Held::Live { _run: run };
         Self { state, dir, held, damage: None }
     }
 
@@ -137,7 +151,7 @@ impl Database {
                 if !key.starts_with(prefix) {
                     break;
                 }
-                if value.is_empty() && matches!(Key::parse(&key), Some(Key::Fence { .. })) {
+                if value.is_empty() && is_fence(&key) {
                     continue;
                 }
                 bytes += key.len() + value.len();
@@ -169,6 +183,11 @@ impl Drop for Database {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let_go(&self.dir, state.db.take());
     }
+}
+
+fn is_fence(key: &[u8]) -> bool {
+    matches!(Key::parse(key), Some(Key::Fence { .. }))
+        || matches!(SharedKey::parse(key), Some(SharedKey::Fence(_)))
 }
 
 /// Drops sled's handle. sled syncs then and panics where that fails: what was only read has lost
@@ -272,6 +291,12 @@ impl Scan {
             fetched: VecDeque::new(),
             ended: false,
         }
+    }
+
+    /// Reads no more.
+    pub(crate) fn end(&mut self) {
+        self.fetched.clear();
+        self.ended = true;
     }
 
     /// Puts an entry back, to be read once more.

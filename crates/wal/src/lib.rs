@@ -52,7 +52,11 @@ mod place;
 mod reader;
 mod record;
 mod regular;
+mod row;
 mod run;
+mod shared;
+mod sharing;
+mod spread;
 mod usage;
 mod writer;
 

@@ -1,7 +1,7 @@
 //! Reading a run's log of one minute back: by destination, then by position.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
@@ -14,7 +14,10 @@ use crate::identity::{self, IDENTITIES_PREFIX, IdentifiedPlace};
 use crate::layout::{CLOSED_FILE, DataDir, RunName};
 use crate::packing;
 use crate::record::{self, DestKey, Key, RecordHead};
+use crate::row::Placed;
 use crate::run::OpenRun;
+use crate::shared::{self, SHARED_PREFIX, SharedKey};
+use crate::spread::{Cursor, Spread};
 
 /// What can't be read back of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,11 @@ pub struct RunReader {
     was_never_closed: bool,
     /// What is damaged beside its records.
     damage: Option<String>,
+    /// What destinations share, once it is asked for.
+    shared: Arc<Mutex<Option<Spread>>>,
+    /// Where a run that is written ended when it was asked: what was not synced then is left out,
+    /// or events would be met whose predecessors were not there when those were read.
+    until: Option<u32>,
 }
 
 impl RunReader {
@@ -77,14 +85,24 @@ impl RunReader {
         let database = Arc::new(Database::open(database_dir, held)?);
         damage.extend(database.damage().map(str::to_owned));
         let damage = (!damage.is_empty()).then(|| damage.join("; "));
-        Ok(Self { database, name, closed, was_never_closed, damage })
+        let shared = Arc::default();
+        Ok(Self { database, name, closed, was_never_closed, damage, shared, until: None })
     }
 
     /// Reads a run that this process writes: what is in it so far.
     pub(crate) fn live(run: Arc<OpenRun>) -> Self {
-        let name = run.name();
-        let database = Arc::new(Database::live(run));
-        Self { database, name, closed: None, was_never_closed: true, damage: None }
+        let (name, (events, _)) = (run.name(), run.counts());
+        let (database, shared) = (Arc::new(Database::live(run)), Arc::default());
+        let until = Some(u32::try_from(events).unwrap_or(u32::MAX));
+        Self {
+            database,
+            name,
+            closed: None,
+            was_never_closed: true,
+            damage: None,
+            shared,
+            until,
+        }
     }
 
     /// What the operating system refused while the run was read, if it did: damage that was met then
@@ -122,11 +140,27 @@ impl RunReader {
         })
     }
 
-    /// The events of a destination in their order, record by record.
+    /// The events of a destination in their order, record by record. Cheapest in the order of the
+    /// destinations.
     pub fn records(&self, destination: DestinationId) -> Records {
         let entries = Scan::new(&self.database, &destination.0.events_prefix());
         let open_end = self.was_never_closed.then(|| Arc::clone(&self.database));
-        Records { entries, of: self.name, read: 0, failed: false, open_end }
+        let damage = self.shared();
+        let shared = SharedOf::new(&self.shared, &self.database, destination.0);
+        let until = self.until.unwrap_or(u32::MAX);
+        Records { entries, shared, damage, of: self.name, until, read: 0, open_end }
+    }
+
+    /// What destinations share, and what of it is damaged, which is told once.
+    fn shared(&self) -> Option<Damage> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.is_none() {
+            match Spread::read(&self.database, self.name, self.until, self.database.dir()) {
+                Ok(spread) => *shared = Some(spread),
+                Err(error) => return Some(self.database.refuse(error)),
+            }
+        }
+        shared.as_mut().and_then(Spread::take_damage)
     }
 
     /// Whose events they are, as far as they came with an identity; in no order.
@@ -168,8 +202,18 @@ fn end_of(database: &Arc<Database>, is_open: bool) -> Result<u64, Damage> {
         seen += u16::from(last == Some(first) && slice == seen);
         end = end.max(u64::from(first.get()) + u64::from(events));
     }
+    for entry in Scan::new(database, &SHARED_PREFIX) {
+        let (key, value) = entry?;
+        let Some(SharedKey::Record(_, first)) = SharedKey::parse(&key) else { continue };
+        let events = shared::decode_head(&key, &value).map_or(1, |(head, _)| head.events);
+        end = end.max(u64::from(first.get()) + u64::from(events));
+    }
     match last {
-        Some(first) if is_open && seen > 0 && seen < slices => Ok(first.get().into()),
+        Some(first)
+            if is_open && seen > 0 && seen < slices && end == u64::from(first.get()) + 1 =>
+        {
+            Ok(first.get().into())
+        }
         _ => Ok(end),
     }
 }
@@ -253,11 +297,17 @@ impl Record {
 /// read all the same.
 #[derive(Debug)]
 pub struct Records {
+    /// Its own records.
     entries: Scan,
+    /// Its events in shared ones, in their order.
+    shared: SharedOf,
+    /// What of the shared ones is damaged.
+    damage: Option<Damage>,
     of: RunName,
+    /// What lies at this position or behind it is left out.
+    until: u32,
     /// How many events of the destination were read or reported missing.
     read: u32,
-    failed: bool,
     /// The run, if it was not closed: its last commit may be there in part.
     open_end: Option<Arc<Database>>,
 }
@@ -266,21 +316,105 @@ impl Iterator for Records {
     type Item = Result<Record, Damage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+        if let Some(damage) = self.damage.take() {
+            return Some(Err(damage));
         }
-        let (key, value) = match self.entries.next()? {
-            Ok(entry) => entry,
+        let own = match self.entries.next().transpose() {
+            Ok(own) => own,
+            Err(damage) => return Some(Err(damage)),
+        };
+        let position = own.as_ref().and_then(|(key, _)| match Key::parse(key) {
+            Some(Key::Events { first, .. }) => Some(first),
+            _ => None,
+        });
+        let own = own.filter(|_| position.is_none_or(|first| first.get() < self.until));
+        if own.is_none() {
+            self.entries.end();
+        }
+        // What is in order already is merged by position.
+        let shared = match self.shared.next() {
+            Ok(shared) => shared,
             Err(damage) => {
-                self.failed = true;
+                if let Some(own) = own {
+                    self.entries.put_back(own);
+                }
                 return Some(Err(damage));
             }
         };
-        self.record(&key, value).transpose()
+        match (own, shared) {
+            (None, None) => None,
+            (Some((key, value)), None) => self.record(&key, value).transpose(),
+            (Some((key, value)), Some(shared)) if position.is_none_or(|it| it < shared.first) => {
+                self.shared.put_back(shared);
+                self.record(&key, value).transpose()
+            }
+            (own, Some(shared)) => {
+                if let Some(own) = own {
+                    self.entries.put_back(own);
+                }
+                Some(self.shared_record(shared))
+            }
+        }
+    }
+}
+
+/// The events of one destination in the shared records of a run.
+#[derive(Debug)]
+struct SharedOf {
+    spread: Arc<Mutex<Option<Spread>>>,
+    database: Arc<Database>,
+    destination: DestKey,
+    cursor: Cursor,
+    /// What is to be read once more.
+    head: Option<Placed>,
+    ended: bool,
+}
+
+impl SharedOf {
+    fn new(
+        spread: &Arc<Mutex<Option<Spread>>>,
+        database: &Arc<Database>,
+        destination: DestKey,
+    ) -> Self {
+        let (spread, database) = (Arc::clone(spread), Arc::clone(database));
+        Self { spread, database, destination, cursor: Cursor::default(), head: None, ended: false }
+    }
+
+    fn put_back(&mut self, events: Placed) {
+        self.head = Some(events);
+    }
+
+    fn next(&mut self) -> Result<Option<Placed>, Damage> {
+        if self.head.is_some() || self.ended {
+            return Ok(self.head.take());
+        }
+        let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(spread) = &mut *spread else { return Ok(None) };
+        let next = spread.next_of(self.destination, &mut self.cursor);
+        self.ended = !matches!(next, Ok(Some(_)));
+        next.map_err(|error| self.database.refuse(error))
     }
 }
 
 impl Records {
+    fn shared_record(&mut self, shared: Placed) -> Result<Record, Damage> {
+        if let Some(damage) = self.gap_before(shared.before) {
+            self.shared.put_back(shared);
+            return Err(damage);
+        }
+        self.read = shared.before.saturating_add(shared.events);
+        let Placed { time, first, events, frames, .. } = shared;
+        Ok(Record { run: self.of.run, time, first, events, frames: Frames::Loose(frames) })
+    }
+
+    /// What is missing before an event that so many stand before. It is told once.
+    fn gap_before(&mut self, before: u32) -> Option<Damage> {
+        let gap = before.saturating_sub(self.read);
+        self.read = self.read.max(before);
+        let damage = || Damage { missing: gap.into(), what: "events are missing".to_owned() };
+        (gap > 0).then(damage)
+    }
+
     /// The record that begins here; `None` where it was never written to its end.
     fn record(&mut self, key: &sled::IVec, value: sled::IVec) -> Result<Option<Record>, Damage> {
         let Some(Key::Events { first, slice, .. }) = Key::parse(key) else {
@@ -299,14 +433,12 @@ impl Records {
             let what = "a record is of another minute".to_owned();
             return Err(Damage { missing: u64::from(head.events), what });
         }
-        let gap = head.before.saturating_sub(self.read);
-        self.read = head.before.saturating_add(head.events);
-        if gap > 0 {
+        if let Some(damage) = self.gap_before(head.before) {
             // The record itself is good: it is read again after the gap was told.
             self.entries.put_back((key.clone(), value));
-            self.read = head.before;
-            return Err(Damage { missing: u64::from(gap), what: "events are missing".to_owned() });
+            return Err(damage);
         }
+        self.read = head.before.saturating_add(head.events);
         let frames = match (head.slices, head.unpacked) {
             (..=1, 0) => Frames::Stored(value, start),
             (..=1, _) => Frames::Loose(unpack(&head, value.get(start..).unwrap_or_default())?),
@@ -335,7 +467,7 @@ impl Records {
                     _ => Err(lost("a large event is cut")),
                 };
             };
-            let (key, value) = entry.inspect_err(|_| self.failed = true)?;
+            let (key, value) = entry?;
             match Key::parse(&key) {
                 Some(Key::Events { first: of, slice, .. }) if of == first && slice == expected => {}
                 _ => {

@@ -4,6 +4,7 @@
 //! key    'd' | destination key (16)                                   what the key stands for
 //! key    'e' | destination key (16) | place (u32 BE) | first seq (u32 BE) | slice (u16 BE)   events
 //! key    'e' | destination key (16) | place (u32 BE)                      a fence, see `fences`
+//! key    's' | …                                       events of many destinations, see `shared`
 //! key    'i' | …                                       whose events they are, see `identity`
 //! value  checksum (8) | head | bytes
 //! ```
@@ -133,6 +134,11 @@ impl RecordHead {
 
 /// Builds the value of a record of events.
 pub(crate) fn encode_events(key: &[u8], head: &RecordHead, frames: &[&[u8]]) -> Vec<u8> {
+    encode_framed(key, head, frames)
+}
+
+/// Builds the value of a record that is a head and bytes.
+pub(crate) fn encode_framed<T: Serialize>(key: &[u8], head: &T, frames: &[&[u8]]) -> Vec<u8> {
     let length = frames.iter().map(|frames| frames.len()).sum::<usize>();
     let mut value = Vec::with_capacity(CHECKSUM_BYTES + 24 + length);
     value.extend_from_slice(&Checksum::default());
@@ -184,6 +190,14 @@ pub(crate) fn decode_events<'v>(
     key: &[u8],
     value: &'v [u8],
 ) -> Result<(RecordHead, &'v [u8]), RecordError> {
+    decode_framed(key, value)
+}
+
+/// Reads the value of a record that is a head and bytes.
+pub(crate) fn decode_framed<'v, T: DeserializeOwned>(
+    key: &[u8],
+    value: &'v [u8],
+) -> Result<(T, &'v [u8]), RecordError> {
     Ok(codec::decode_prefix(checked(key, value)?)?)
 }
 

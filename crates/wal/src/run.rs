@@ -94,6 +94,10 @@ impl OpenRun {
         self.name
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(crate) fn db(&self) -> &sled::Db {
         &self.db
     }

@@ -22,8 +22,10 @@ use crate::fences::Fences;
 use crate::identity;
 use crate::layout::{DataDir, RunName};
 use crate::log::{AppendError, Commit, LogObserver, LogOptions, Shared};
+use crate::packing::Packer;
 use crate::record::{self, DestKey, RECORD_BYTES, RecordHead};
 use crate::run::{DB_FILE, OpenRun};
+use crate::sharing::share;
 
 /// At most so many requests, and about so many bytes, share one sync.
 const COMMIT_REQUESTS: usize = 4096;
@@ -66,7 +68,10 @@ pub(crate) struct Writer {
 pub(crate) struct Active {
     pub(crate) run: Arc<OpenRun>,
     pub(crate) destinations: HashMap<DestKey, Standing>,
-    events: u32,
+    pub(crate) events: u32,
+    /// Those of the shared records.
+    pub(crate) shared: Fences,
+    pub(crate) packer: Packer,
     pub(crate) payload_bytes: u64,
     disk_bytes: u64,
     /// How many places have an identity.
@@ -78,7 +83,7 @@ pub(crate) struct Active {
 /// What the open minute has of a destination.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Standing {
-    events: u32,
+    pub(crate) events: u32,
     fences: Fences,
 }
 
@@ -147,15 +152,19 @@ impl Writer {
         }
         let first_event = active.events;
         let mut next = first_event;
-        for pending in &mut pending {
-            pending.first = next;
-            next += pending.events;
+        share(&mut pending);
+        for shares in [false, true] {
+            for pending in pending.iter_mut().filter(|pending| pending.shares == shares) {
+                pending.first = next;
+                next += pending.events;
+            }
         }
         // W8: whose events they are stands before them.
         let mut bytes = active.write_identities(&admitted, &pending, time)?;
-        for pending in &pending {
+        for pending in pending.iter().filter(|pending| !pending.shares) {
             bytes += active.write(pending, time)?;
         }
+        bytes += active.write_shared(pending.iter().filter(|pending| pending.shares), time)?;
         active.run.sync()?;
         active.run.set_counts(u64::from(active.events), active.destinations.len() as u64);
         active.last_time = time;
@@ -202,6 +211,8 @@ impl Writer {
                 run,
                 destinations: HashMap::new(),
                 events: 0,
+                shared: Fences::default(),
+                packer: Packer::new(),
                 payload_bytes: 0,
                 disk_bytes,
                 identified: 0,
@@ -288,16 +299,23 @@ impl Active {
         Ok(bytes)
     }
 
-    /// Writes the events of one destination as records; returns their bytes.
-    fn write(&mut self, pending: &Pending, time: UnixMillis) -> Result<u64> {
-        let mut bytes = 0;
-        let mut standing = self.destinations.get(&pending.key).copied().unwrap_or_default();
-        if standing.events == 0 {
-            let key = pending.key.definition_key();
-            let value = record::encode_definition(&key, &pending.destination);
-            bytes += (key.len() + value.len()) as u64;
-            self.run.insert(&key, value)?;
+    /// Writes which destination it is, where the run has nothing of it yet; returns the bytes of the
+    /// record.
+    pub(crate) fn define(&self, pending: &Pending) -> Result<u64> {
+        if self.destinations.get(&pending.key).is_some_and(|standing| standing.events > 0) {
+            return Ok(0);
         }
+        let key = pending.key.definition_key();
+        let value = record::encode_definition(&key, &pending.destination);
+        let bytes = (key.len() + value.len()) as u64;
+        self.run.insert(&key, value)?;
+        Ok(bytes)
+    }
+
+    /// Writes the events of one destination as records of its own; returns their bytes.
+    fn write(&mut self, pending: &Pending, time: UnixMillis) -> Result<u64> {
+        let mut bytes = self.define(pending)?;
+        let mut standing = self.destinations.get(&pending.key).copied().unwrap_or_default();
         let mut chunks = &*pending.chunks;
         while !chunks.is_empty() {
             let (record, rest) = chunks.split_at(chunks_of_one_record(chunks));

@@ -24,10 +24,11 @@ async fn the_limit_is_exceeded_by_no_more_than_a_commit() {
     let (log, appender) = Log::start(options, clock, Arc::new(())).unwrap();
     let refusal = loop {
         let mut batch = Batch::new();
-        // Every commit touches a leaf of each destination: much more is written than was sent.
         for number in 0..100 {
             let destination = Destination::parse("bucket", &number.to_string()).unwrap();
-            batch.push(&destination, None, &[b'x'; 1000]);
+            let mut payload = [0; 1000];
+            getrandom::fill(&mut payload).unwrap();
+            batch.push(&destination, None, &payload);
         }
         if let Err(refusal) = appender.append(batch).await {
             break refusal;

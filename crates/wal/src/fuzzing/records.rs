@@ -6,6 +6,7 @@ use crate::fuzzing::{take, take_byte, take_index};
 use crate::identity::{self, IdentifiedPlace};
 use crate::packing::{self, Packer};
 use crate::record::{Key, decode_definition, decode_events, encode_definition, encode_events};
+use crate::shared::{self, Entries, SharedHead, SharedKey};
 
 /// The input is a key and what stands behind the checksum of a value. What is accepted is written
 /// as it was read; a changed byte, and the value under another key, are noticed.
@@ -22,12 +23,20 @@ pub fn record(mut data: &[u8]) {
         }
         None => {}
     }
+    match SharedKey::parse(key) {
+        Some(SharedKey::Record(place, first)) => assert_eq!(shared::shared_key(place, first), key),
+        Some(SharedKey::Fence(place)) => assert_eq!(shared::fence_key(place), key),
+        None => {}
+    }
     let value = [&codec::checksum(&[key, data])[..], data].concat();
     if let Ok((head, frames)) = decode_events(key, &value) {
         let again = encode_events(key, &head, &[frames]);
         assert_eq!(decode_events(key, &again).expect("it was just written"), (head, frames));
         events(frames);
         packed(frames, head.unpacked);
+    }
+    if let Ok((head, stored)) = shared::decode_head(key, &value) {
+        entries(&head, stored);
     }
     if let Ok(destination) = decode_definition(key, &value) {
         let again = encode_definition(key, &destination);
@@ -64,6 +73,23 @@ fn packed(frames: &[u8], length: u32) {
     events(&unpacked);
 }
 
+/// Entries of a shared record are within its bytes, and are written as they were read.
+fn entries(head: &SharedHead, stored: &[u8]) {
+    let Ok(bytes) = shared::entries(head, stored) else { return };
+    let mut rest = &*bytes;
+    while let Ok((entry, behind)) = shared::decode_entry(rest) {
+        assert!(entry.frames.len() + behind.len() < rest.len(), "heads take bytes");
+        let mut again = Entries::default();
+        again.push(entry.destination, entry.events, entry.before, [entry.frames].into_iter());
+        let value = again.stored(&mut Packer::new()).encode(b"k", head.time());
+        let (head, stored) = shared::decode_head(b"k", &value).expect("it was just written");
+        let again = shared::entries(&head, stored).expect("it was just written");
+        assert_eq!(shared::decode_entry(&again).expect("it was just written"), (entry, &b""[..]));
+        events(entry.frames);
+        rest = behind;
+    }
+}
+
 /// Events one after the other: each is within the bytes, and is written as it was read.
 fn events(mut frames: &[u8]) {
     while let Ok((name, payload, rest)) = codec::decode_event(frames) {
@@ -81,12 +107,14 @@ fn noticed(key: &[u8], value: Vec<u8>, at: usize, flip: u8) {
     let other = [key, b"\0"].concat();
     assert!(decode_events(&other, &value).is_err(), "a value under another key");
     assert!(identity::decode(&other, &value).is_err(), "a value under another key");
+    assert!(shared::decode_head(&other, &value).is_err(), "a value under another key");
     let mut changed = value;
     let at = at % changed.len();
     *changed.get_mut(at).expect("it is below the length") ^= flip;
     assert!(decode_events(key, &changed).is_err(), "byte {at} of {}", changed.len());
     assert!(decode_definition(key, &changed).is_err(), "byte {at} of {}", changed.len());
     assert!(identity::decode(key, &changed).is_err(), "byte {at} of {}", changed.len());
+    assert!(shared::decode_head(key, &changed).is_err(), "byte {at} of {}", changed.len());
     changed.truncate(at);
     assert!(decode_events(key, &changed).is_err(), "cut to {at}");
     assert!(changed.len() >= CHECKSUM_BYTES || decode_definition(key, &changed).is_err());

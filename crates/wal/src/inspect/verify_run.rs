@@ -20,7 +20,11 @@ pub(crate) fn verify(verify: &mut Verify<'_>, name: RunName) {
             verify.report.checked.runs += 1;
             let (events, damaged) = check(&reader, &dir);
             verify.report.checked.events += events;
-            verify.report.damaged.extend(damaged);
+            // What the system refused to give is not damaged.
+            match reader.refused() {
+                Some(error) => verify.failed(error, None),
+                None => verify.report.damaged.extend(damaged),
+            }
         }
         Ok(Approach::Live) => {
             verify.report.checked.runs += 1;

@@ -51,6 +51,7 @@ mod packing;
 mod place;
 mod reader;
 mod record;
+mod records;
 mod regular;
 mod row;
 mod run;
@@ -86,6 +87,7 @@ pub use manifest::{
     SealedObject, SealedRun,
 };
 pub use merge::{MinuteReader, RunDamage};
-pub use reader::{Damage, DestinationId, EventRef, Record, Records, RunReader};
+pub use reader::{Damage, DestinationId, EventRef, Record, RunReader};
+pub use records::Records;
 pub use regular::{is_there, open_file};
 pub use usage::{Room, bytes_on_disk};

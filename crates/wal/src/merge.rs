@@ -5,7 +5,8 @@
 
 use model::Destination;
 
-use crate::reader::{Damage, DestinationId, Record, Records, RunReader};
+use crate::reader::{Damage, DestinationId, Record, RunReader};
+use crate::records::Records;
 
 /// Damage, and in which of the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

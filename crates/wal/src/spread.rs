@@ -78,6 +78,12 @@ impl Spread {
         Ok(this)
     }
 
+    /// What is left where they could not be read.
+    pub(crate) fn nothing() -> Self {
+        let scratch = Scratch { dir: PathBuf::new(), file: None, end: 0 };
+        Self { rows: Vec::new(), scratch, damage: None }
+    }
+
     /// What could not be read, told once.
     pub(crate) fn take_damage(&mut self) -> Option<Damage> {
         self.damage.take()

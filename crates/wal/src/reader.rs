@@ -93,15 +93,7 @@ impl RunReader {
         let (name, (events, _)) = (run.name(), run.counts());
         let (database, shared) = (Arc::new(Database::live(run)), Arc::default());
         let until = Some(u32::try_from(events).unwrap_or(u32::MAX));
-        Self {
-            database,
-            name,
-            closed: None,
-            was_never_closed: true,
-            damage: None,
-            shared,
-            until,
-        }
+        Self { database, name, closed: None, was_never_closed: true, damage: None, shared, until }
     }
 
     /// What the operating system refused while the run was read, if it did: damage that was met then

@@ -4,18 +4,20 @@
 //! ```text
 //! key    's' | place (u32 BE) | first seq (u32 BE)
 //! key    's' | place (u32 BE)                                   a fence, see `fences`
-//! value  checksum (8) | head | entries, which may be packed
+//! value  checksum (8) | head | entries
 //! entry  destination key (16) | events | before | length of the frames | frames
 //! ```
 //! Positions follow each other from entry to entry, and from record to record of a commit. An entry
 //! says what the head of a record of one destination says.
+//!
+//! They are not packed: whoever seals them spreads them on the disk, which must have room for it, and
+//! what they would unpack to is known to nobody who looks at the disk.
 
 use model::{Seq, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, DecodeError};
 use crate::fences::Place;
-use crate::packing::{self, Packer};
 use crate::record::{self, DestKey, RECORD_BYTES, RecordError};
 
 const SHARED: u8 = b's';
@@ -67,8 +69,6 @@ pub(crate) struct SharedHead {
     pub(crate) time_ms: u64,
     /// How many events all entries hold.
     pub(crate) events: u32,
-    /// How many bytes the entries unpack to; 0 where they are not packed.
-    unpacked: u32,
 }
 
 impl SharedHead {
@@ -108,37 +108,16 @@ impl Entries {
         self.events
     }
 
-    /// The bytes of the record, as they are to be stored, and how many they unpack to.
-    pub(crate) fn stored(&mut self, packer: &mut Packer) -> Stored {
-        let events = std::mem::take(&mut self.events);
-        let bytes = std::mem::take(&mut self.bytes);
-        match packer.pack(&bytes) {
-            Some(packed) => {
-                let unpacked = u32::try_from(bytes.len()).expect("a record has at most 32 KiB");
-                Stored { events, unpacked, bytes: packed }
-            }
-            None => Stored { events, unpacked: 0, bytes },
-        }
-    }
-}
-
-/// The entries of a record as they are stored.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    events: u32,
-    unpacked: u32,
-    bytes: Vec<u8>,
-}
-
-impl Stored {
+    /// The bytes of all entries.
     pub(crate) fn size_bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Builds the value of the record.
-    pub(crate) fn encode(&self, key: &[u8], time: UnixMillis) -> Vec<u8> {
-        let (time_ms, events, unpacked) = (time.as_millis(), self.events, self.unpacked);
-        record::encode_framed(key, &SharedHead { time_ms, events, unpacked }, &[&self.bytes])
+    /// Builds the value of the record, and empties them.
+    pub(crate) fn encode(&mut self, key: &[u8], time: UnixMillis) -> Vec<u8> {
+        let Self { events, bytes } = std::mem::take(self);
+        let head = SharedHead { time_ms: time.as_millis(), events };
+        record::encode_framed(key, &head, &[&bytes])
     }
 }
 
@@ -151,20 +130,12 @@ pub(crate) struct Entry<'e> {
     pub(crate) frames: &'e [u8],
 }
 
-/// Reads the head of a shared record; the entries behind it may be packed.
+/// Reads the head of a shared record; the entries are behind it.
 pub(crate) fn decode_head<'v>(
     key: &[u8],
     value: &'v [u8],
 ) -> Result<(SharedHead, &'v [u8]), RecordError> {
     record::decode_framed(key, value)
-}
-
-/// The entries behind a head, unpacked.
-pub(crate) fn entries(head: &SharedHead, stored: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    if head.unpacked == 0 {
-        return Ok(stored.to_vec());
-    }
-    packing::unpack(stored, head.unpacked).map_err(|error| DecodeError::new(error.to_string()))
 }
 
 /// Reads the entry that begins here; returns it with what follows it.
@@ -191,10 +162,10 @@ mod tests {
         let key = shared_key(0x0708_090a, Seq::new(0x0102_0304));
         assert_eq!(key, [b's', 7, 8, 9, 10, 1, 2, 3, 4]);
         assert_eq!(fence_key(0x0708_090a), [b's', 7, 8, 9, 10]);
-        let value = entries.stored(&mut Packer::new()).encode(&key, UnixMillis::new(5));
+        let value = entries.encode(&key, UnixMillis::new(5));
         let first = [&[0xab; 16][..], &[2, 0xfb, 44, 1, 6, 0, 1, b'a', 0, 1, b'b']].concat();
         let second = [&[0xcd; 16][..], &[1, 0, 2, 0, 0]].concat();
-        assert_eq!(value[8..], [&[5, 3, 0][..], &first, &second].concat());
+        assert_eq!(value[8..], [&[5, 3][..], &first, &second].concat());
     }
 
     #[test]
@@ -221,11 +192,9 @@ mod tests {
             let key = shared_key(place, Seq::new(first));
             prop_assert_eq!(SharedKey::parse(&key), Some(SharedKey::Record(place, Seq::new(first))));
             prop_assert_eq!(SharedKey::parse(&fence_key(place)), Some(SharedKey::Fence(place)));
-            let mut value = gathered.stored(&mut Packer::new()).encode(&key, UnixMillis::new(9));
-            let (head, stored) = decode_head(&key, &value).unwrap();
+            let mut value = gathered.encode(&key, UnixMillis::new(9));
+            let (head, mut rest) = decode_head(&key, &value).unwrap();
             prop_assert_eq!(head.events, each.iter().map(|(_, events, ..)| events).sum::<u32>());
-            let bytes = entries(&head, stored).unwrap();
-            let mut rest = &*bytes;
             for (byte, events, before, piece, times) in &each {
                 let (entry, left) = decode_entry(rest).unwrap();
                 let frames = piece.repeat(*times);

@@ -53,12 +53,11 @@ impl Active {
     /// Writes the entries of one record, and empties them.
     fn write_entries(&mut self, entries: &mut Entries, time: UnixMillis) -> Result<u64> {
         let events = entries.events();
-        let stored = entries.stored(&mut self.packer);
         let run = &self.run;
         let lay = |fence| run.insert(&shared::fence_key(fence), Vec::new());
-        let place = self.shared.place(stored.size_bytes(), lay)?;
+        let place = self.shared.place(entries.size_bytes(), lay)?;
         let key = shared::shared_key(place, Seq::new(self.events));
-        let value = stored.encode(&key, time);
+        let value = entries.encode(&key, time);
         let bytes = (key.len() + value.len()) as u64;
         run.insert(&key, value)?;
         if self.shared.a_leaf_is_full() {

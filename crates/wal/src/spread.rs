@@ -131,16 +131,14 @@ impl Gathered {
             return Ok(());
         }
         // How many events it held is told by what follows of each destination, or by the run's end.
-        let (head, stored) =
+        let (head, mut rest) =
             shared::decode_head(key, value).map_err(|error| lost(0, error.to_string()))?;
         let events = u64::from(head.events);
         // W4: no event is written under a time of another minute.
         if !of.minute.contains(head.time()) {
             return Err(lost(events, "a record is of another minute".to_owned()));
         }
-        let bytes = shared::entries(&head, stored)
-            .map_err(|error| lost(events, format!("a shared record is {error}")))?;
-        let (mut rest, mut seq) = (&*bytes, first.get());
+        let mut seq = first.get();
         while !rest.is_empty() {
             let (entry, behind) = shared::decode_entry(rest).map_err(|error| {
                 let left = events.saturating_sub(u64::from(seq - first.get()));

@@ -22,7 +22,6 @@ use crate::fences::Fences;
 use crate::identity;
 use crate::layout::{DataDir, RunName};
 use crate::log::{AppendError, Commit, LogObserver, LogOptions, Shared};
-use crate::packing::Packer;
 use crate::record::{self, DestKey, RECORD_BYTES, RecordHead};
 use crate::run::{DB_FILE, OpenRun};
 use crate::sharing::share;
@@ -71,7 +70,6 @@ pub(crate) struct Active {
     pub(crate) events: u32,
     /// Those of the shared records.
     pub(crate) shared: Fences,
-    pub(crate) packer: Packer,
     pub(crate) payload_bytes: u64,
     disk_bytes: u64,
     /// How many places have an identity.
@@ -212,7 +210,6 @@ impl Writer {
                 destinations: HashMap::new(),
                 events: 0,
                 shared: Fences::default(),
-                packer: Packer::new(),
                 payload_bytes: 0,
                 disk_bytes,
                 identified: 0,

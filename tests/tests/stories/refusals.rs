@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, PATIENCE, Setup, Site, wait_for};
+use tests::{Answer, PATIENCE, Random, Setup, Site, wait_for};
 
 const GOOD: &str = r#"{"bucket":"my-bucket","prefix":"p","payload":1}"#;
 
@@ -181,7 +181,10 @@ fn a_full_log_takes_nothing_more_until_it_is_delivered() {
     let site = Site::with(&Setup { log, ..Setup::default() });
     let ingest = site.ingest();
     let client = ingest.client();
-    let lines = format!("{}\n", "x".repeat(1 << 20)).repeat(15);
+    // Text that the log cannot pack.
+    let mut random = Random::new(1);
+    let mut line = |bytes: usize| format!("{}\n", random.hex(bytes));
+    let lines: String = (0..15).map(|_| line(1 << 20)).collect();
     let mut accepted = 0;
     let mut refused = None;
     for _ in 0..6 {
@@ -196,7 +199,7 @@ fn a_full_log_takes_nothing_more_until_it_is_delivered() {
     refused.problem(503, "log-full");
     assert!(refused.header("retry-after").is_some());
     // There may be room for less.
-    let line = format!("{}\n", "x".repeat(1 << 19));
+    let line = line(1 << 19);
     wait_for("ingest to say so", || {
         let answer = client.post_bulk("my-bucket", "text/plain", line.clone());
         accepted += usize::from(answer.status == 200);

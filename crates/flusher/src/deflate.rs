@@ -1,4 +1,4 @@
-//! Compressing on all cores: pieces of objects, each on its own, that make one deflate stream when they
+//! Compressing on several cores: pieces of objects, each on its own, that make one deflate stream when they
 //! are put one behind the other.
 //!
 //! A piece that is not the last of its object ends in an empty stored block (zlib's `Z_SYNC_FLUSH`), and
@@ -91,7 +91,7 @@ struct Order {
     answer: SyncSender<io::Result<Done>>,
 }
 
-/// Threads that compress, one for each core. Idle ones cost nothing.
+/// Threads that compress, one for each core but one. Idle ones cost nothing.
 #[derive(Debug)]
 pub(crate) struct Compressors {
     orders: Sender<Order>,
@@ -102,7 +102,8 @@ impl Compressors {
     /// Starts them. They end when this is dropped and what was handed to them is done.
     pub(crate) fn start() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with_threads(cores.min(MAX_THREADS))
+        // One is left: while a minute is sealed, clients wait for ingest on the same machine.
+        Self::with_threads(cores.saturating_sub(1).clamp(1, MAX_THREADS))
     }
 
     pub(crate) fn with_threads(threads: usize) -> io::Result<Self> {

@@ -27,7 +27,7 @@ pub(crate) struct Segment {
     pub(crate) lines_digest: Digest,
 }
 
-/// Writes the objects of a part, one after the other, and compresses them on all cores: large ones
+/// Writes the objects of a part, one after the other, and compresses them on several cores: large ones
 /// piece by piece, and many small ones at a time.
 pub(crate) struct SegmentsWriter<W: Write> {
     line: Line,

@@ -142,8 +142,8 @@ impl Health {
             let bucket = self.buckets.entry(destination.bucket().clone());
             let bucket = bucket.or_insert_with(BucketTrouble::none);
             // The probes of a bucket that is suspect are spaced like those of a destination.
-            if is_new || bucket.all.is_suspect() {
-                let whole = class == Class::ParkBucket;
+            let whole = class == Class::ParkBucket;
+            if is_new || whole || bucket.all.is_suspect() {
                 bucket.all.fail(whole, Arc::clone(&why), now, jitter);
             }
             if is_new {
@@ -294,6 +294,18 @@ mod tests {
         for bad in &bad {
             health.failed(bad, Class::Retry, "why", at(200), 1.0);
             assert_eq!(health.gate(&destination("x"), at(200)), Gate::Open);
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_is_refused_is_parked_also_where_its_destination_has_failed_before() {
+        let mut health = Health::default();
+        health.failed(&destination("a"), Class::Retry, "why", at(0), 1.0);
+        assert!(health.failed(&destination("a"), Class::ParkBucket, "gone", at(300), 0.0));
+        assert_eq!(health.parked(), 1);
+        for prefix in ["a", "b"] {
+            let parked = Gate::Parked(at(300_300), Arc::from("gone"));
+            assert_eq!(health.gate(&destination(prefix), at(300)), parked);
         }
     }
 

@@ -71,7 +71,8 @@ impl Default for Setup {
             data: None,
             interval: "1s",
             buckets: vec!["my-bucket"],
-            log: String::new(),
+            // Small, so that minutes with some load are several runs.
+            log: "run_bytes = \"256KiB\"\n".to_owned(),
             ingest: "auth = \"none\"\n".to_owned(),
             flusher: String::new(),
             rest: String::new(),

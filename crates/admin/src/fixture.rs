@@ -58,6 +58,7 @@ impl Fixture {
             interval: Interval::from_seconds(900).unwrap(),
             max_bytes: 1 << 30,
             max_destinations: 100,
+            run_bytes: wal::DEFAULT_RUN_BYTES,
         };
         let (log, appender) = Log::start(options, Arc::new(SystemClock), Arc::new(())).unwrap();
         Ingest { log, appender }

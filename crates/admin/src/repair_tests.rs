@@ -88,7 +88,7 @@ async fn what_is_damaged_is_quarantined_and_never_called_delivered() {
             objects.find(|(_, object)| object.destination == destination("a")).unwrap().1
         };
         let mut bytes = std::fs::read(dir.join("segments")).unwrap();
-        bytes[usize::try_from(object.offset).unwrap() + 12] ^= 1;
+        bytes[usize::try_from(object.extents.iter().next().unwrap().offset).unwrap() + 12] ^= 1;
         std::fs::write(dir.join("segments"), bytes).unwrap();
         let printed = retried(&fixture, &Destinations::default(), true).await;
         let row = printed.json()["retried"][0].clone();

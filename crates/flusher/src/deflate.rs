@@ -39,8 +39,30 @@ pub(crate) struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) end: usize,
-    pub(crate) begins: bool,
-    pub(crate) ends: bool,
+    pub(crate) from: Start,
+    pub(crate) to: End,
+}
+
+/// What a piece begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Its object.
+    Object,
+    /// What follows the piece before it.
+    Within,
+    /// What follows where its object was set aside. Such a piece is the first one of its job.
+    SetAside,
+}
+
+/// What a piece ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its object.
+    Object,
+    /// What the next piece goes on with.
+    Within,
+    /// Its object, as far as that is known yet.
+    SetAside,
 }
 
 impl Job {
@@ -59,10 +81,13 @@ impl Job {
         })
     }
 
-    /// What a piece that follows this job in the same object may refer to.
-    pub(crate) fn window(&self) -> &[u8] {
-        let (_, last) = self.each_piece().last().unwrap_or((NOTHING, &[]));
-        last.get(last.len().saturating_sub(WINDOW_BYTES)..).unwrap_or_default()
+    /// What a piece that follows this job in the same object may refer to, as far as that matters.
+    pub(crate) fn window(&self) -> Vec<u8> {
+        let Some((piece, last)) = self.each_piece().last() else { return Vec::new() };
+        let is_alone = self.pieces.len() == 1 && piece.from != Start::Object;
+        let before = if is_alone { &*self.dictionary } else { &[] };
+        let before = tail(before, WINDOW_BYTES.saturating_sub(last.len()));
+        [before, tail(last, WINDOW_BYTES)].concat()
     }
 
     /// Makes it one without pieces. Its memory is kept.
@@ -73,7 +98,9 @@ impl Job {
     }
 }
 
-const NOTHING: Piece = Piece { end: 0, begins: false, ends: false };
+fn tail(bytes: &[u8], most: usize) -> &[u8] {
+    bytes.get(bytes.len().saturating_sub(most)..).unwrap_or_default()
+}
 
 /// A job that was done.
 #[derive(Debug, Default)]
@@ -135,6 +162,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Compresses what is handed in from now on at another level.
+    pub(crate) fn set_level(&mut self, level: u32) {
+        self.level = level;
+    }
+
     /// Hands in a job, in whose place the memory of an earlier one is used.
     pub(crate) fn hand_in(&mut self, work: Done) -> io::Result<()> {
         let (answer, answered) = mpsc::sync_channel(1);
@@ -181,10 +213,11 @@ fn compress(deflate: &mut Compress, work: &mut Done) -> io::Result<()> {
     work.ends.clear();
     for (piece, bytes) in work.job.each_piece() {
         deflate.reset();
-        if !piece.begins {
+        if piece.from != Start::Object {
             deflate.set_dictionary(&work.job.dictionary)?;
         }
-        let flush = if piece.ends { FlushCompress::Finish } else { FlushCompress::Sync };
+        let is_last = piece.to == End::Object;
+        let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
         compress_piece(deflate, bytes, flush, &mut work.made)?;
         let mut crc32 = crc32fast::Hasher::new();
         crc32.update(bytes);
@@ -228,9 +261,10 @@ mod tests {
     fn jobs(pieces: &[&[u8]]) -> Vec<Job> {
         let mut jobs = Vec::<Job>::new();
         for (number, bytes) in pieces.iter().enumerate() {
-            let (begins, ends) = (number == 0, number + 1 == pieces.len());
-            let piece = Piece { end: bytes.len(), begins, ends };
-            let dictionary = jobs.last().map_or(Vec::new(), |before| before.window().to_vec());
+            let from = if number == 0 { Start::Object } else { Start::Within };
+            let to = if number + 1 == pieces.len() { End::Object } else { End::Within };
+            let piece = Piece { end: bytes.len(), from, to };
+            let dictionary = jobs.last().map_or(Vec::new(), Job::window);
             jobs.push(Job { bytes: bytes.to_vec(), pieces: vec![piece], dictionary });
         }
         jobs

@@ -263,7 +263,7 @@ impl Delivery {
                 metrics::delivered(&object, self.clock.now());
                 tracing::info!(
                     minute = %part.name.minute, bucket = %object.destination.bucket(),
-                    key = %object.key, events = object.events, bytes = object.length, "delivered"
+                    key = %object.key, events = object.events, bytes = object.extents.length(), "delivered"
                 );
                 if durable { Upload::Delivered } else { Upload::Left(self.clock.now()) }
             }

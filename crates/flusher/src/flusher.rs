@@ -228,6 +228,13 @@ fn spawn_sealer(
             let mut pause = SCAN_PERIOD;
             let result = sealer.seal_finished(&*delivery.clock, early.get(), done);
             readiness.sealing(result.as_ref().err().map(|error| format!("cannot seal: {error}")));
+            let result = match result {
+                // Seals what is finished first, whatever there is to go ahead with.
+                Ok(()) => sealer.go_ahead(&*delivery.clock).map(|more| {
+                    pause = if more { Duration::ZERO } else { SCAN_PERIOD };
+                }),
+                failed => failed,
+            };
             if let Err(error) = result {
                 if sealer.is_unsure() {
                     parts.blocking_send(Err(error)).ok();

@@ -15,6 +15,7 @@
 //! - **F7** A repeat of an event is in no object, and what it repeats is: an event is left out of a
 //!   seal only where a copy of it within the window is sealed, or was just written.
 
+mod ahead;
 mod blocks;
 mod config;
 mod control;
@@ -24,6 +25,7 @@ mod error;
 mod faults;
 mod finished;
 mod flusher;
+mod going_ahead;
 mod health;
 mod lanes;
 mod metrics;
@@ -32,9 +34,11 @@ mod part;
 mod repeats;
 mod retention;
 mod seal;
+mod seal_writer;
 mod sealer;
 mod segment;
 mod settle;
+mod writing;
 
 pub use config::{Config, GzipLevel, GzipLevelError};
 pub use control::{ask_drain, ask_retry, is_running};

@@ -76,8 +76,8 @@ pub(crate) fn attempt(result: &Result<Confirmation, PutError>, duration: Duratio
 pub(crate) fn delivered(object: &Object, now: UnixMillis) {
     counter!(OBJECTS).increment(1);
     counter!(EVENTS).increment(object.events);
-    counter!(BYTES).increment(object.length);
-    histogram!(OBJECT_BYTES).record(float(object.length));
+    counter!(BYTES).increment(object.extents.length());
+    histogram!(OBJECT_BYTES).record(float(object.extents.length()));
     histogram!(LAG_SECONDS).record(now.since(object.minute.end()));
 }
 

@@ -56,11 +56,11 @@ impl Part {
             minute: self.name.minute,
             events: object.events,
             lines_digest: object.lines_digest,
-            length: object.length,
+            length: object.extents.length(),
             crc32: object.crc32,
             block_crc32: object.block_crc32,
             path: self.dir().join(SEGMENTS_FILE),
-            offset: object.offset,
+            extents: object.extents,
         }
     }
 

@@ -181,6 +181,11 @@ impl Repeats {
         })
     }
 
+    /// Whether no event came with an identity: then none is a repeat.
+    pub(crate) fn are_none(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// How many events of each run were left out.
     pub(crate) fn left_out(&self) -> &[u64] {
         &self.left_out

@@ -2,26 +2,29 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use model::{Clock, Minute};
 use tokio_util::sync::CancellationToken;
 use wal::{DataDir, ManifestReader, PartName, RunName, Stage, durable, is_held};
 
+use crate::ahead::Ahead;
 use crate::config::GzipLevel;
 use crate::deflate::Compressors;
 use crate::finished::{Decision, decide};
+use crate::going_ahead::GoingAhead;
 use crate::metrics;
 use crate::seal::{SealOrder, Sealed, SealedPart, seal};
 
 /// Seals what is finished.
-#[derive(Debug)]
 pub(crate) struct Sealer {
     data: DataDir,
     level: GzipLevel,
     window: Duration,
     stop: CancellationToken,
     compressors: Compressors,
+    going_ahead: GoingAhead,
     /// Runs that are in a part and still on disk.
     claimed: HashSet<RunName>,
     /// Whether a part may be there that is not claimed, or not synced.
@@ -36,7 +39,7 @@ impl Sealer {
         window: Duration,
         stop: CancellationToken,
     ) -> wal::Result<Self> {
-        remove_unfinished_seals(&data)?;
+        remove_unfinished_seals(&data, |_| false)?;
         data.remove_unborn_runs()?;
         // What a killed flusher has moved and not synced would be made anew, under other keys, if the
         // power went once it is delivered.
@@ -44,8 +47,10 @@ impl Sealer {
             durable::sync_dir(&dir)?;
         }
         let compressors = Compressors::start().map_err(wal::Error::io(data.root()))?;
+        let going_ahead = GoingAhead::new(data.clone(), level, stop.clone());
         let (claimed, unsure) = (HashSet::new(), false);
-        let mut this = Self { data, level, window, stop, compressors, claimed, unsure };
+        let mut this =
+            Self { data, level, window, stop, compressors, going_ahead, claimed, unsure };
         let minutes = this.data.runs()?.into_iter().map(|run| run.minute).collect();
         this.claim(&minutes)?;
         Ok(this)
@@ -87,21 +92,28 @@ impl Sealer {
         early: bool,
         mut done: impl FnMut(SealedPart) -> bool,
     ) -> wal::Result<()> {
-        remove_unfinished_seals(&self.data)?;
+        self.remove_unfinished_seals()?;
         let mut minutes = self.finished(clock, early)?;
         let mut failed = wal::Result::Ok(());
         while let Some((minute, leave_held)) = minutes.pop_first() {
+            let mut ahead = self.ahead_of(minute)?;
+            let level = self.level.level(minutes.len());
             let order = SealOrder {
                 minute,
                 claimed: self.claimed.iter().copied().filter(|run| run.minute == minute).collect(),
                 leave_held,
-                level: self.level.level(minutes.len()),
+                // As fast as before its end: what is left of it is waited for.
+                level: ahead.as_ref().map_or(level, |ahead| ahead.level().min(level)),
                 window: self.window,
                 now: clock.now(),
                 stop: self.stop.clone(),
             };
             let started = std::time::Instant::now();
-            match seal(&self.data, &order, &self.compressors) {
+            let sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
+            if let Some(ahead) = ahead {
+                self.going_ahead.put_back(ahead);
+            }
+            match sealed {
                 Ok(Sealed::Part(part)) => {
                     metrics::sealed(&part, started.elapsed());
                     for (run, damage) in &part.damaged {
@@ -119,9 +131,11 @@ impl Sealer {
                 }
                 Ok(Sealed::Empty { repeats }) => metrics::repeats_removed(repeats),
                 Ok(Sealed::NotYet) => {}
+                Ok(Sealed::NotAsBegun) => self.going_ahead.give_up(minute)?,
                 Err(error) => {
                     tracing::error!(minute = %minute, %error, "cannot seal a minute");
-                    let cleaned = self.clean_up_after(minute);
+                    let cleaned = self.going_ahead.give_up(minute);
+                    let cleaned = cleaned.and_then(|()| self.clean_up_after(minute));
                     failed = failed.and(Err::<(), _>(error)).and(cleaned);
                     if self.unsure {
                         break;
@@ -132,10 +146,39 @@ impl Sealer {
         failed
     }
 
+    /// Compresses some of the minute that is being written, if there is something to begin with. Says
+    /// whether there is more.
+    pub(crate) fn go_ahead(&mut self, clock: &dyn Clock) -> wal::Result<bool> {
+        let now = clock.now();
+        let runs = self.data.runs()?;
+        let open = |run: &&RunName| decide(run.minute, now, false, false) == Decision::Wait;
+        let Some(minute) = runs.iter().find(open).map(|run| run.minute) else { return Ok(false) };
+        let runs = self.unclaimed(minute)?;
+        self.going_ahead.go_on(minute, &runs, 0, &self.compressors)
+    }
+
+    /// What is compressed of a minute that is to be sealed. Of several runs, which may be large, all but
+    /// the last are read one after the other, so that not all of them are in memory at once.
+    fn ahead_of(&mut self, minute: Minute) -> wal::Result<Option<Ahead>> {
+        let runs = self.unclaimed(minute)?;
+        while self.going_ahead.go_on(minute, &runs, 1, &self.compressors)? {}
+        Ok(self.going_ahead.take(minute))
+    }
+
+    fn unclaimed(&self, minute: Minute) -> wal::Result<Vec<RunName>> {
+        let mut runs = self.data.runs()?;
+        runs.retain(|run| run.minute == minute && !self.claimed.contains(run));
+        Ok(runs)
+    }
+
+    fn remove_unfinished_seals(&self) -> wal::Result<()> {
+        remove_unfinished_seals(&self.data, |dir| self.going_ahead.is_at(dir))
+    }
+
     /// After an error in sealing a minute. On a full disk, what it has left takes the room that
     /// another minute needs; and where only the last sync has failed, there is a part.
     fn clean_up_after(&mut self, minute: Minute) -> wal::Result<()> {
-        remove_unfinished_seals(&self.data)?;
+        self.remove_unfinished_seals()?;
         let before = self.claimed.len();
         self.claim_or_doubt(minute)?;
         self.unsure |= self.claimed.len() > before;
@@ -192,10 +235,13 @@ impl Sealer {
 }
 
 /// F1: a seal that was not finished is worth nothing; its events are in the log.
-fn remove_unfinished_seals(data: &DataDir) -> wal::Result<()> {
+fn remove_unfinished_seals(data: &DataDir, except: impl Fn(&Path) -> bool) -> wal::Result<()> {
     let sealing = data.sealing_dir();
     for entry in fs::read_dir(&sealing).map_err(wal::Error::io(&sealing))? {
-        durable::remove_dir(&entry.map_err(wal::Error::io(&sealing))?.path())?;
+        let path = entry.map_err(wal::Error::io(&sealing))?.path();
+        if !except(&path) {
+            durable::remove_dir(&path)?;
+        }
     }
     Ok(())
 }

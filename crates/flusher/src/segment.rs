@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use model::Digest;
+use model::{Digest, Extents};
 
-use crate::blocks::Blocks;
-use crate::deflate::{Compressors, Done, Job, Line, Piece};
+use crate::deflate::{Compressors, Done, End, Job, Line, Piece, Start};
+use crate::writing::{Writing, WrittenPart};
 
 /// Lines are handed to the compressors in jobs of this size. Each piece of an object costs about a
 /// hundredth of it again: the dictionary, and a block that is ended early.
@@ -18,8 +18,7 @@ const JOB_PIECES: usize = 4096;
 /// What an object turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    pub(crate) offset: u64,
-    pub(crate) length: u64,
+    pub(crate) extents: Extents,
     pub(crate) crc32: u32,
     pub(crate) block_crc32: Vec<u32>,
     pub(crate) lines: u64,
@@ -27,8 +26,23 @@ pub(crate) struct Segment {
     pub(crate) lines_digest: Digest,
 }
 
+/// An object that was set aside before its end.
+pub(crate) struct SetAside {
+    part: LinesPart,
+    written: WrittenPart,
+}
+
+/// What has become of an object.
+pub(crate) enum Written {
+    /// It is there whole.
+    Whole(Segment),
+    /// It is there as far as it was handed in.
+    SetAside(Box<SetAside>),
+}
+
 /// Writes the objects of a part, one after the other, and compresses them on several cores: large ones
-/// piece by piece, and many small ones at a time.
+/// piece by piece, and many small ones at a time. An object may be set aside, and gone on with after
+/// others.
 pub(crate) struct SegmentsWriter<W: Write> {
     line: Line,
     /// What is handed in next.
@@ -36,20 +50,35 @@ pub(crate) struct SegmentsWriter<W: Write> {
     /// The memory of jobs that are done.
     spare: Vec<Done>,
     level: u32,
-    /// Whether the compressors have a piece of the object at hand.
-    is_begun: bool,
+    /// What the next piece of the object at hand begins with.
+    from: Start,
     lines: Lines,
     digest: blake3::Hasher,
-    ended: VecDeque<(Lines, Digest)>,
+    /// Objects whose ends are under way.
+    ended: VecDeque<Ended>,
+    /// Objects gone on with whose next pieces are under way.
+    gone_on: VecDeque<WrittenPart>,
     writing: Writing<W>,
-    written: VecDeque<Segment>,
+    written: VecDeque<Written>,
 }
 
 /// How many lines an object has, and how many bytes, with their newlines.
 #[derive(Clone, Copy, Default)]
-struct Lines {
-    count: u64,
-    bytes: u64,
+pub(crate) struct Lines {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is known of the lines of an object that was set aside.
+struct LinesPart {
+    lines: Lines,
+    digest: blake3::Hasher,
+    window: Vec<u8>,
+}
+
+enum Ended {
+    Whole(Lines, Digest),
+    SetAside(Box<LinesPart>),
 }
 
 impl<W: Write> SegmentsWriter<W> {
@@ -61,17 +90,22 @@ impl<W: Write> SegmentsWriter<W> {
             job: Job::default(),
             spare: Vec::new(),
             level,
-            is_begun: false,
+            from: Start::Object,
             lines: Lines::default(),
             digest: blake3::Hasher::new(),
             ended: VecDeque::new(),
-            writing: Writing {
-                blocks: Blocks::new(inner),
-                crc32: crc32fast::Hasher::new(),
-                offset: 0,
-            },
+            gone_on: VecDeque::new(),
+            writing: Writing::new(inner),
             written: VecDeque::new(),
         }
+    }
+
+    /// Compresses what follows at another level.
+    pub(crate) fn set_level(&mut self, level: u32) -> io::Result<()> {
+        self.drain()?;
+        self.level = level;
+        self.line.set_level(level);
+        Ok(())
     }
 
     /// Appends a line and its newline to the object.
@@ -89,7 +123,7 @@ impl<W: Write> SegmentsWriter<W> {
                 return Ok(());
             };
             self.job.bytes.extend_from_slice(fits);
-            self.cut(false);
+            self.cut(End::Within);
             self.hand_in()?;
             bytes = rest;
         }
@@ -98,21 +132,43 @@ impl<W: Write> SegmentsWriter<W> {
     /// Ends the object; the next line begins another one. What it turned out to be comes out of
     /// [`SegmentsWriter::next_written`], object by object.
     pub(crate) fn end_object(&mut self) -> io::Result<()> {
-        self.cut(true);
-        self.is_begun = false;
-        self.ended.push_back((std::mem::take(&mut self.lines), self.digest.finalize().into()));
+        self.cut(End::Object);
+        let digest = self.digest.finalize().into();
         self.digest.reset();
-        let is_full = self.job.bytes.len() == JOB_BYTES || self.job.pieces.len() == JOB_PIECES;
-        if is_full { self.hand_in() } else { Ok(()) }
+        self.ended.push_back(Ended::Whole(std::mem::take(&mut self.lines), digest));
+        self.hand_in_if_full()
     }
 
-    /// What the next object turned out to be, once it is written.
-    pub(crate) fn next_written(&mut self) -> Option<Segment> {
+    /// Sets the object aside; the next line begins another one. What it is to be gone on with comes out
+    /// of [`SegmentsWriter::next_written`].
+    pub(crate) fn set_aside(&mut self) -> io::Result<()> {
+        self.cut(End::SetAside);
+        let lines = std::mem::take(&mut self.lines);
+        let digest = std::mem::take(&mut self.digest);
+        let part = LinesPart { lines, digest, window: self.job.window() };
+        self.ended.push_back(Ended::SetAside(Box::new(part)));
+        self.hand_in_if_full()
+    }
+
+    /// Goes on with an object, between others.
+    pub(crate) fn go_on(&mut self, object: SetAside) -> io::Result<()> {
+        if !self.job.pieces.is_empty() {
+            self.hand_in()?;
+        }
+        let SetAside { part: LinesPart { lines, digest, window }, written } = object;
+        (self.lines, self.digest, self.job.dictionary) = (lines, digest, window);
+        self.gone_on.push_back(written);
+        self.from = Start::SetAside;
+        Ok(())
+    }
+
+    /// What has become of the next object, once it is written.
+    pub(crate) fn next_written(&mut self) -> Option<Written> {
         self.written.pop_front()
     }
 
-    /// Writes all that is under way. Every object must have ended.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    /// Writes all that is under way. Every object must have ended, or be set aside.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
         if !self.job.pieces.is_empty() {
             self.hand_in()?;
         }
@@ -120,14 +176,28 @@ impl<W: Write> SegmentsWriter<W> {
         Ok(())
     }
 
+    /// How many bytes are written.
+    pub(crate) fn position(&self) -> u64 {
+        self.writing.position()
+    }
+
+    /// What is written to.
+    pub(crate) fn inner_mut(&mut self) -> &mut W {
+        self.writing.inner_mut()
+    }
+
     /// Makes what follows the last piece one more.
-    fn cut(&mut self, ends: bool) {
+    fn cut(&mut self, to: End) {
         let piece = self.job.bytes.get(self.job.cut_end()..).unwrap_or_default();
         self.digest.update(piece);
         self.lines.bytes += piece.len() as u64;
-        let end = self.job.bytes.len();
-        self.job.pieces.push(Piece { end, begins: !self.is_begun, ends });
-        self.is_begun = true;
+        self.job.pieces.push(Piece { end: self.job.bytes.len(), from: self.from, to });
+        self.from = if to == End::Within { Start::Within } else { Start::Object };
+    }
+
+    fn hand_in_if_full(&mut self) -> io::Result<()> {
+        let is_full = self.job.bytes.len() == JOB_BYTES || self.job.pieces.len() == JOB_PIECES;
+        if is_full { self.hand_in() } else { Ok(()) }
     }
 
     fn hand_in(&mut self) -> io::Result<()> {
@@ -136,8 +206,8 @@ impl<W: Write> SegmentsWriter<W> {
         }
         let mut work = self.spare.pop().unwrap_or_default();
         work.job.clear();
-        if self.is_begun {
-            work.job.dictionary.extend_from_slice(self.job.window());
+        if self.from == Start::Within {
+            work.job.dictionary = self.job.window();
         }
         std::mem::swap(&mut work.job, &mut self.job);
         self.line.hand_in(work)
@@ -148,139 +218,31 @@ impl<W: Write> SegmentsWriter<W> {
         let Some(done) = self.line.next()? else { return Ok(false) };
         let mut start = 0;
         for (piece, (end, crc32)) in done.job.pieces.iter().zip(&done.ends) {
-            if piece.begins {
-                self.writing.blocks.write_all(&header(self.level))?;
+            match piece.from {
+                Start::Object => self.writing.begin(self.level)?,
+                Start::Within => {}
+                Start::SetAside => {
+                    let part = self.gone_on.pop_front().expect("an object that is gone on with");
+                    self.writing.go_on(part);
+                }
             }
-            self.writing.blocks.write_all(done.made.get(start..*end).unwrap_or_default())?;
-            self.writing.crc32.combine(crc32);
+            self.writing.piece(done.made.get(start..*end).unwrap_or_default(), crc32)?;
             start = *end;
-            if piece.ends {
-                let (lines, digest) = self.ended.pop_front().expect("a piece that ends an object");
-                self.written.push_back(self.writing.end_object(lines, digest)?);
+            if piece.to != End::Within {
+                let ended = self.ended.pop_front().expect("a piece that ends an object");
+                self.written.push_back(match ended {
+                    Ended::Whole(lines, digest) => Written::Whole(self.writing.end(lines, digest)?),
+                    Ended::SetAside(part) => {
+                        let written = self.writing.set_aside();
+                        Written::SetAside(Box::new(SetAside { part: *part, written }))
+                    }
+                });
             }
         }
         self.spare.push(done);
         Ok(true)
     }
-
-    /// What is written to.
-    pub(crate) fn inner_mut(&mut self) -> &mut W {
-        self.writing.blocks.inner_mut()
-    }
-}
-
-/// The object that is being written.
-struct Writing<W> {
-    blocks: Blocks<W>,
-    crc32: crc32fast::Hasher,
-    /// Where it begins.
-    offset: u64,
-}
-
-impl<W: Write> Writing<W> {
-    fn end_object(&mut self, lines: Lines, lines_digest: Digest) -> io::Result<Segment> {
-        let crc32 = std::mem::take(&mut self.crc32).finalize();
-        self.blocks.write_all(&crc32.to_le_bytes())?;
-        // RFC 1952: the length modulo 2^32.
-        let [length @ .., _, _, _, _] = lines.bytes.to_le_bytes();
-        self.blocks.write_all(&length)?;
-        let offset = self.offset;
-        let (length, crc32, block_crc32) = self.blocks.end_object();
-        self.offset += length;
-        Ok(Segment {
-            offset,
-            length,
-            crc32,
-            block_crc32,
-            lines: lines.count,
-            lines_bytes: lines.bytes,
-            lines_digest,
-        })
-    }
-}
-
-/// The header of a gzip member (RFC 1952) of no name, no time and no operating system.
-fn header(level: u32) -> [u8; 10] {
-    let effort = match level {
-        9.. => 2,
-        0 | 1 => 4,
-        _ => 0,
-    };
-    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 255]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::blocks::BLOCK_BYTES;
-    use flate2::Compression;
-    use std::io::Read;
-
-    fn noise(length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-        bytes.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
-        bytes
-    }
-
-    #[test]
-    fn each_object_is_one_member_of_its_lines() {
-        let objects = [
-            vec![noise(20_000_000), b"{}".to_vec(), Vec::new()],
-            vec![b"small".to_vec()],
-            vec![vec![b'x'; 3_000_000]; 3],
-            Vec::new(),
-            vec![vec![b'y'; JOB_BYTES - 1 - "small\n".len()]],
-            vec![vec![b'z'; JOB_BYTES - 1], vec![b'z'; JOB_BYTES - 1]],
-            vec![b"last".to_vec()],
-        ]
-        .into_iter()
-        .chain((0..2 * JOB_PIECES).map(|number| vec![number.to_string().into_bytes()]))
-        .collect::<Vec<_>>();
-        let compressors = Compressors::with_threads(2).unwrap();
-        let mut writer = SegmentsWriter::new(Vec::new(), 1, &compressors);
-        let mut segments = Vec::new();
-        for lines in &objects {
-            for line in lines {
-                writer.line(line).unwrap();
-            }
-            writer.end_object().unwrap();
-            segments.extend(std::iter::from_fn(|| writer.next_written()));
-        }
-        writer.finish().unwrap();
-        segments.extend(std::iter::from_fn(|| writer.next_written()));
-        assert_eq!(segments.len(), objects.len());
-        let mut bytes = &**writer.inner_mut();
-        let mut offset = 0;
-        for (lines, segment) in objects.iter().zip(segments) {
-            assert_eq!(segment.offset, offset);
-            offset += segment.length;
-            let (object, rest) = bytes.split_at(usize::try_from(segment.length).unwrap());
-            bytes = rest;
-            let mut decoder = flate2::bufread::GzDecoder::new(object);
-            let mut read = Vec::new();
-            decoder.read_to_end(&mut read).unwrap();
-            assert!(decoder.into_inner().is_empty(), "one member, and no more");
-            let expected = lines.iter().flat_map(|line| [&**line, b"\n"]).collect::<Vec<_>>();
-            let expected = expected.concat();
-            assert!(read == expected);
-            assert_eq!(segment.lines, lines.len() as u64);
-            assert_eq!(segment.lines_bytes, expected.len() as u64);
-            assert_eq!(segment.lines_digest, Digest::of(&expected));
-            assert_eq!(segment.crc32, crc32fast::hash(object));
-            let block = usize::try_from(BLOCK_BYTES).unwrap();
-            let blocks: Vec<u32> = object.chunks(block).map(crc32fast::hash).collect();
-            assert_eq!(segment.block_crc32, blocks);
-        }
-        assert!(bytes.is_empty());
-    }
-
-    /// By what flate2 itself writes.
-    #[test]
-    fn the_header_is_that_of_the_field() {
-        for level in 1..=9 {
-            let gzip = flate2::write::GzEncoder::new(Vec::new(), Compression::new(level));
-            assert_eq!(gzip.finish().unwrap()[..10], header(level), "level {level}");
-        }
-    }
-}
+mod tests;

@@ -4,13 +4,13 @@
 //! segments that were just read back whole. The permission is a pure function.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use model::UnixMillis;
 use wal::{
-    DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, Outcome, RunName,
-    SEGMENTS_FILE, SealedObject, Stage, durable, each_delivery, is_there, open_file,
+    DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, ObjectBytes, Outcome,
+    RunName, SEGMENTS_FILE, SealedObject, Stage, durable, each_delivery, is_there, open_file,
 };
 
 use crate::faults::fault_point;
@@ -201,7 +201,7 @@ fn has_runs(part: &Part, head: &ManifestHead) -> bool {
 fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
     let mut manifest = ManifestReader::open(dir)?;
     let path = dir.join(SEGMENTS_FILE);
-    let mut segments = match open_file(&path) {
+    let segments = match open_file(&path) {
         Err(error) if error.is_not_found() || matches!(error, wal::Error::Damaged { .. }) => {
             tracing::error!(%error, "sealed bytes are damaged; the log is kept");
             return Ok(false);
@@ -210,8 +210,7 @@ fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
     };
     while let Some((number, object)) = manifest.next_object()? {
         if !words.is_delivered(number)
-            && checksum(&mut segments, &object).map_err(wal::Error::io(&path))?
-                != Some(object.crc32)
+            && checksum(&segments, &object).map_err(wal::Error::io(&path))? != Some(object.crc32)
         {
             tracing::error!(key = %object.key, "sealed bytes are damaged; the log is kept");
             return Ok(false);
@@ -221,20 +220,18 @@ fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
 }
 
 /// `None` where the segments end within the object.
-fn checksum(segments: &mut File, object: &SealedObject) -> io::Result<Option<u32>> {
-    segments.seek(SeekFrom::Start(object.offset))?;
+fn checksum(segments: &File, object: &SealedObject) -> io::Result<Option<u32>> {
     let mut crc32 = crc32fast::Hasher::new();
-    let mut left = object.length;
+    let mut left = object.extents.length();
+    let mut bytes = ObjectBytes::new(segments, object);
     let mut piece = vec![0; 64 * 1024];
     while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        let piece = piece.get_mut(..wanted).unwrap_or_default();
-        match segments.read_exact(piece) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+        let read = bytes.read(&mut piece)?;
+        if read == 0 {
+            return Ok(None);
         }
-        crc32.update(piece);
-        left -= wanted as u64;
+        crc32.update(piece.get(..read).unwrap_or_default());
+        left -= read as u64;
     }
     Ok(Some(crc32.finalize()))
 }
@@ -246,11 +243,14 @@ fn punch_out_what_is_delivered(dir: &Path, words: &LastWords) -> wal::Result<()>
     let path = dir.join(SEGMENTS_FILE);
     let segments = File::options().write(true).open(&path).map_err(wal::Error::io(&path))?;
     while let Some((number, object)) = manifest.next_object()? {
-        if words.is_delivered(number) {
+        if !words.is_delivered(number) {
+            continue;
+        }
+        for extent in object.extents.iter() {
             let flags =
                 rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-            if rustix::fs::fallocate(&segments, flags, object.offset, object.length).is_err() {
-                break;
+            if rustix::fs::fallocate(&segments, flags, extent.offset, extent.length).is_err() {
+                return Ok(());
             }
         }
     }

@@ -39,6 +39,8 @@ pub struct Config {
     pub interval: Interval,
     /// How many bytes the log may take on disk, all states together.
     pub max_log_bytes: u64,
+    /// After so many bytes of payloads a minute goes on in another run.
+    pub run_bytes: u64,
 }
 
 /// Who may send.

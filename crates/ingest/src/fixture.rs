@@ -47,6 +47,7 @@ pub(crate) fn config(directory: &TempDir) -> Config {
         idempotency_window: Duration::from_secs(900),
         interval: Interval::from_seconds(900).unwrap(),
         max_log_bytes: 1 << 30,
+        run_bytes: wal::DEFAULT_RUN_BYTES,
     }
 }
 
@@ -71,6 +72,7 @@ impl Fixture {
             interval: config.interval,
             max_bytes: config.max_log_bytes,
             max_destinations: config.max_destinations_per_minute,
+            run_bytes: wal::DEFAULT_RUN_BYTES,
         };
         let metrics = Arc::new(Metrics::new());
         let (log, appender) =

@@ -145,6 +145,7 @@ async fn start_log(
         interval: config.interval,
         max_bytes: config.max_log_bytes,
         max_destinations: config.max_destinations_per_minute,
+        run_bytes: config.run_bytes,
     };
     let started = spawn_blocking(move || Log::start(options, clock, observer)).await;
     match started {

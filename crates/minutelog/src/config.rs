@@ -79,11 +79,18 @@ pub(crate) struct LogConfig {
     /// Bytes on disk, all states together; at the limit ingest answers 503. At least 64MiB.
     /// Default 10GiB.
     pub(crate) max_bytes: ByteCount,
+    /// After so many bytes of payloads ingest goes on in another run of the minute, so that the flusher
+    /// may compress what is closed before the minute is over. At least 256KiB. Default 128MiB.
+    pub(crate) run_bytes: ByteCount,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { interval: Interval::default(), max_bytes: ByteCount::from_gib(10) }
+        Self {
+            interval: Interval::default(),
+            max_bytes: ByteCount::from_gib(10),
+            run_bytes: ByteCount::from_mib(128),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod clock;
 mod destination;
 mod digest;
 mod event;
+mod extent;
 mod key;
 mod limits;
 mod minute;
@@ -16,6 +17,7 @@ pub use clock::{Clock, ManualClock, SystemClock, UnixMillis};
 pub use destination::{Bucket, Destination, DestinationError, Prefix};
 pub use digest::{Digest, DigestError};
 pub use event::{EventId, EventIdError, EventName, EventNameError, RunId, Seq};
+pub use extent::{Extent, Extents};
 pub use key::{Identifier, ObjectKey, ObjectKeyError};
 pub use limits::{
     MAX_BUCKET_BYTES, MAX_EVENT_BYTES, MAX_EVENT_NAME_BYTES, MAX_PREFIX_BYTES, MIN_BUCKET_BYTES,

@@ -1,25 +1,29 @@
 //! Bodies that come from a file: small ones are read and checked at once, others are streamed and
 //! checked on the way.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::future::Future as _;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use aws_sdk_s3::primitives::{ByteStream, Length, SdkBody};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use model::Extents;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::{Class, PutError};
 use crate::object::Object;
+use crate::sealed::SealedBytes;
 
-/// One read from the file, and so what a body holds in memory. One that is no longer costs one visit
-/// to a thread that may wait for the disk; a stream costs five.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// A body that is no longer is read in one visit to a thread that may wait for the disk.
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// One read of a longer one, and so what a body holds in memory.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,11 +53,10 @@ pub(crate) async fn open(
     crc32: u32,
     damage: &Damage,
 ) -> Result<ByteStream, PutError> {
-    let start = object.offset.saturating_add(offset);
-    let small = usize::try_from(length).ok().filter(|length| *length <= BUFFER_BYTES);
+    let extents = object.extents.within(offset, length);
     let found = {
-        let path = object.path.clone();
-        let look = move || look(&path, start, length, small);
+        let (path, extents) = (object.path.clone(), extents.clone());
+        let look = move || look(&path, &extents);
         tokio::task::spawn_blocking(look).await.map_err(io::Error::other)
     };
     match found.flatten().map_err(|error| unreadable(object, &error))? {
@@ -65,18 +68,10 @@ pub(crate) async fn open(
         Found::Bytes(_) => return Err(object.damaged(OTHER_BYTES)),
         Found::Long => {}
     }
-    let stream = ByteStream::read_from()
-        .path(&object.path)
-        .offset(start)
-        .length(Length::Exact(length))
-        .buffer_size(BUFFER_BYTES)
-        .build()
-        .await
-        .map_err(|error| unreadable(object, &io::Error::other(error)))?;
-    let damage = damage.clone();
-    Ok(ByteStream::new(stream.into_inner().map(move |inner| {
+    let (path, damage) = (object.path.clone(), damage.clone());
+    Ok(ByteStream::new(SdkBody::retryable(move || {
         SdkBody::from_body_1_x(Checked {
-            inner,
+            from: Source::Unopened(path.clone(), extents.clone()),
             left: length,
             actual: crc32fast::Hasher::new(),
             expected: crc32,
@@ -94,17 +89,18 @@ enum Found {
     Bytes(Vec<u8>),
 }
 
-fn look(path: &Path, start: u64, length: u64, small: Option<usize>) -> io::Result<Found> {
+fn look(path: &Path, extents: &Extents) -> io::Result<Found> {
     let metadata = path.symlink_metadata()?;
     if !metadata.is_file() {
         return Ok(Found::NoFile);
     }
-    if metadata.len() < start.saturating_add(length) {
+    if metadata.len() < extents.end() {
         return Ok(Found::Shorter);
     }
+    let small = usize::try_from(extents.length()).ok().filter(|length| *length <= SMALL_BYTES);
     let Some(small) = small else { return Ok(Found::Long) };
     let mut bytes = vec![0; small];
-    File::open(path)?.read_exact_at(&mut bytes, start)?;
+    SealedBytes::open(path, extents)?.read_exact(&mut bytes)?;
     Ok(Found::Bytes(bytes))
 }
 
@@ -122,11 +118,52 @@ pub(crate) fn unreadable(object: &Object, error: &io::Error) -> PutError {
 
 /// A body that ends in an error, and one piece early, unless all of it has the right checksum.
 struct Checked {
-    inner: SdkBody,
+    from: Source,
     left: u64,
     actual: crc32fast::Hasher,
     expected: u32,
     damage: Damage,
+}
+
+/// Where the next bytes come from.
+enum Source {
+    Unopened(PathBuf, Extents),
+    Open(SealedBytes),
+    /// They are being read, on a thread that may wait for the disk.
+    Reading(JoinHandle<io::Result<(SealedBytes, Bytes)>>),
+    Nowhere,
+}
+
+impl Source {
+    /// Reads on; no bytes are the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        loop {
+            *self = match std::mem::replace(self, Self::Nowhere) {
+                Self::Unopened(path, extents) => Self::Reading(spawn_blocking(move || {
+                    read_on(SealedBytes::open(&path, &extents)?)
+                })),
+                Self::Open(bytes) => Self::Reading(spawn_blocking(move || read_on(bytes))),
+                Self::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
+                    Poll::Pending => {
+                        *self = Self::Reading(reading);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(read) => {
+                        let (rest, bytes) = read.map_err(io::Error::other).flatten()?;
+                        *self = Self::Open(rest);
+                        return Poll::Ready(Ok(bytes));
+                    }
+                },
+                Self::Nowhere => return Poll::Ready(Ok(Bytes::new())),
+            }
+        }
+    }
+}
+
+fn read_on(mut bytes: SealedBytes) -> io::Result<(SealedBytes, Bytes)> {
+    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    (&mut bytes).take(BUFFER_BYTES as u64).read_to_end(&mut buffer)?;
+    Ok((bytes, buffer.into()))
 }
 
 impl Checked {
@@ -154,13 +191,12 @@ impl Body for Checked {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            None => Err(self.damage.found("the file on disk is shorter than the seal says")),
-            Some(Err(error)) => Err(error),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => self.pass(&data).map(|()| Frame::data(data)),
-                Err(_) => Err("the file gave something else than bytes".into()),
-            },
+        let frame = match ready!(self.from.poll_read(cx)) {
+            Ok(bytes) if bytes.is_empty() => {
+                Err(self.damage.found("the file on disk is shorter than the seal says"))
+            }
+            Ok(bytes) => self.pass(&bytes).map(|()| Frame::data(bytes)),
+            Err(error) => Err(error.into()),
         };
         Poll::Ready(Some(frame))
     }
@@ -179,6 +215,7 @@ mod tests {
     use super::*;
     use crate::object::tests::sample;
     use aws_sdk_s3::primitives::AggregatedBytes;
+    use model::Extent;
 
     async fn read(object: &Object, crc32: u32) -> (Result<Vec<u8>, ()>, bool) {
         let damage = Damage::default();
@@ -192,13 +229,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("segments");
         let bytes: Vec<u8> = (0..=252_u8).cycle().take(200_000).collect();
-        std::fs::write(&path, [b"other", &*bytes].concat()).unwrap();
+        let (first, second) = bytes.split_at(70_000);
+        let file = [second, b"other", first].concat();
+        std::fs::write(&path, &file).unwrap();
+        let mut two = Extents::one(130_005, 70_000);
+        two.push(Extent { offset: 0, length: 130_000 });
         let crc32 = crc32fast::hash(&bytes);
-        let object = Object { path: path.clone(), offset: 5, ..sample(200_000, vec![crc32]) };
+        let object = Object { path: path.clone(), extents: two, ..sample(200_000, vec![crc32]) };
         assert_eq!(read(&object, crc32).await, (Ok(bytes.clone()), false));
         assert_eq!(read(&object, crc32 ^ 1).await, (Err(()), true));
 
-        let mut flipped = [b"other", &*bytes].concat();
+        let mut flipped = file;
         flipped[5] ^= 1;
         std::fs::write(&path, flipped).unwrap();
         assert_eq!(read(&object, crc32).await, (Err(()), true));
@@ -221,7 +262,8 @@ mod tests {
         let path = directory.path().join("segments");
         std::fs::write(&path, b"other bytes").unwrap();
         let crc32 = crc32fast::hash(b"bytes");
-        let object = Object { path: path.clone(), offset: 6, ..sample(5, vec![crc32]) };
+        let object =
+            Object { path: path.clone(), extents: Extents::one(6, 5), ..sample(5, vec![crc32]) };
         assert_eq!(read(&object, crc32).await, (Ok(b"bytes".to_vec()), false));
         let refused = open(&object, 0, 5, crc32 ^ 1, &Damage::default()).await.unwrap_err();
         assert_eq!(refused.class(), Class::Damaged);

@@ -3,16 +3,17 @@
 //! The header is RFC 1864's, and older than S3: also stores that refuse `x-amz-checksum-crc32`
 //! verify it. The seal doesn't know the MD5, so the bytes are read once more.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use aws_smithy_types::base64;
 use md5::{Digest as _, Md5};
+use model::Extents;
 
 use crate::body::unreadable;
 use crate::error::PutError;
 use crate::object::Object;
+use crate::sealed::SealedBytes;
 use crate::target::Target;
 
 /// The header's value for `length` bytes of `object` from `offset` on; `None` where a checksum of
@@ -26,23 +27,21 @@ pub(crate) async fn content_md5(
     if target.checksums {
         return Ok(None);
     }
-    let (path, start) = (object.path.clone(), object.offset.saturating_add(offset));
-    let read = tokio::task::spawn_blocking(move || md5_of(&path, start, length)).await;
+    let (path, extents) = (object.path.clone(), object.extents.within(offset, length));
+    let read = tokio::task::spawn_blocking(move || md5_of(&path, &extents)).await;
     match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
         Ok(md5) => Ok(Some(base64::encode(md5))),
         Err(error) => Err(unreadable(object, &error)),
     }
 }
 
-fn md5_of(path: &Path, start: u64, length: u64) -> io::Result<[u8; 16]> {
+fn md5_of(path: &Path, extents: &Extents) -> io::Result<[u8; 16]> {
     // A pipe would be waited for.
     if !std::fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
     }
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = SealedBytes::open(path, extents)?;
     let mut md5 = Md5::new();
-    let mut bytes = file.take(length);
     let mut piece = vec![0; 64 * 1024];
     loop {
         let read = bytes.read(&mut piece)?;
@@ -63,8 +62,14 @@ mod tests {
         let path = directory.path().join("segments");
         std::fs::write(&path, b"before the quick brown fox jumps over the lazy dog").unwrap();
         // RFC 1321, A.5: the MD5 of "" and of "abc".
-        assert_eq!(base64::encode(md5_of(&path, 7, 0).unwrap()), "1B2M2Y8AsgTpgAmY7PhCfg==");
+        assert_eq!(
+            base64::encode(md5_of(&path, &Extents::one(7, 0)).unwrap()),
+            "1B2M2Y8AsgTpgAmY7PhCfg=="
+        );
         std::fs::write(&path, b"xxabcxx").unwrap();
-        assert_eq!(base64::encode(md5_of(&path, 2, 3).unwrap()), "kAFQmDzST7DWlj99KOF/cg==");
+        assert_eq!(
+            base64::encode(md5_of(&path, &Extents::one(2, 3)).unwrap()),
+            "kAFQmDzST7DWlj99KOF/cg=="
+        );
     }
 }

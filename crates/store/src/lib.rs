@@ -42,6 +42,7 @@ mod parts;
 mod policy;
 mod probe;
 mod s3;
+mod sealed;
 mod standing;
 mod target;
 mod trouble;

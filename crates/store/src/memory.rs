@@ -1,8 +1,7 @@
 //! A store in memory, for the tests of whoever uses a store.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use crate::Store;
 use crate::body::unreadable;
 use crate::error::{Class, PutError};
 use crate::object::{BLOCK_BYTES, Confirmation, Object, Proof};
+use crate::sealed::SealedBytes;
 
 /// An object as [`MemoryStore`] keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,14 +92,15 @@ impl Store for MemoryStore {
 /// Reads the bytes of an object, block by block, and checks each block.
 fn read(object: &Object) -> Result<Bytes, PutError> {
     let failed = |error: &std::io::Error| unreadable(object, error);
-    let mut file = File::open(&object.path).map_err(|error| failed(&error))?;
-    file.seek(SeekFrom::Start(object.offset)).map_err(|error| failed(&error))?;
+    let mut file =
+        SealedBytes::open(&object.path, &object.extents).map_err(|error| failed(&error))?;
     let mut bytes = Vec::new();
     let mut left = object.length;
     for crc32 in &object.block_crc32 {
         let length = left.min(BLOCK_BYTES);
         let mut block = Vec::new();
-        let count = (&file).take(length).read_to_end(&mut block).map_err(|error| failed(&error))?;
+        let count =
+            (&mut file).take(length).read_to_end(&mut block).map_err(|error| failed(&error))?;
         if u64::try_from(count) != Ok(length) || crc32fast::hash(&block) != *crc32 {
             return Err(object.damaged("not what the seal's checksum says"));
         }

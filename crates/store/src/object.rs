@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aws_smithy_types::base64;
-use model::{Destination, Digest, Minute, ObjectKey};
+use model::{Destination, Digest, Extents, Minute, ObjectKey};
 
 use crate::error::{Class, PutError};
 use crate::parts::combined_crc32;
@@ -36,8 +36,8 @@ pub struct Object {
     pub block_crc32: Vec<u32>,
     /// The file that holds the bytes.
     pub path: PathBuf,
-    /// Where in the file they begin.
-    pub offset: u64,
+    /// Where in the file they lie.
+    pub extents: Extents,
 }
 
 impl Object {
@@ -47,6 +47,7 @@ impl Object {
         let known = u64::try_from(self.block_crc32.len()).unwrap_or(u64::MAX);
         // S1: a wrong checksum would have S3 refuse good bytes, or take damaged ones for good.
         if self.length == 0
+            || self.extents.length() != self.length
             || blocks != known
             || combined_crc32(&self.block_crc32, self.length) != self.crc32
         {
@@ -65,7 +66,8 @@ impl Object {
     }
 
     pub(crate) fn damaged(&self, what: &str) -> PutError {
-        let (path, offset, length) = (self.path.display(), self.offset, self.length);
+        let (path, length) = (self.path.display(), self.length);
+        let offset = self.extents.iter().next().map_or(0, |extent| extent.offset);
         PutError::NotStored {
             class: Class::Damaged,
             message: format!(
@@ -122,7 +124,7 @@ pub(crate) mod tests {
             length,
             block_crc32,
             path: PathBuf::from("segments"),
-            offset: 0,
+            extents: Extents::one(0, length),
         }
     }
 
@@ -134,7 +136,8 @@ pub(crate) mod tests {
             Object { crc32: good.crc32 ^ 1, ..good.clone() },
             Object { block_crc32: vec![2, 1], ..good.clone() },
             Object { block_crc32: vec![1], ..good.clone() },
-            Object { length: BLOCK_BYTES, ..good.clone() },
+            Object { length: BLOCK_BYTES, extents: Extents::one(0, BLOCK_BYTES), ..good.clone() },
+            Object { extents: Extents::one(0, BLOCK_BYTES), ..good.clone() },
             Object { length: 0, block_crc32: Vec::new(), crc32: 0, ..good.clone() },
         ] {
             assert_eq!(bad.check().map_err(|error| error.class()), Err(Class::Damaged));

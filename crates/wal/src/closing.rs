@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::frame::{FileKind, FrameReader, FrameWriter};
 use crate::layout::CLOSED_FILE;
 
-pub(crate) const KIND: FileKind = FileKind(*b"MLclos01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLclos02");
 
 /// What a complete run holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,9 @@ pub struct Closed {
     pub destinations: u32,
     /// The bytes of all payloads.
     pub payload_bytes: u64,
-    /// When it was closed, in milliseconds since the epoch.
-    pub closed_at_ms: u64,
+    /// The time of its last events, in milliseconds since the epoch. Those of the minute's next run are
+    /// later.
+    pub last_time_ms: u64,
 }
 
 impl Closed {
@@ -62,16 +63,16 @@ mod tests {
     use super::*;
 
     const CLOSED: Closed =
-        Closed { events: 300, destinations: 2, payload_bytes: 70_000, closed_at_ms: 5 };
+        Closed { events: 300, destinations: 2, payload_bytes: 70_000, last_time_ms: 5 };
 
     #[test]
-    fn golden_closed_01() {
+    fn golden_closed_02() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Closed::read(dir.path()).unwrap(), None);
         CLOSED.write(dir.path()).unwrap();
         assert_eq!(Closed::read(dir.path()).unwrap(), Some(CLOSED));
         let bytes = std::fs::read(dir.path().join(CLOSED_FILE)).unwrap();
-        assert_eq!(bytes[..12], *b"MLclos01\x0a\0\0\0");
+        assert_eq!(bytes[..12], *b"MLclos02\x0a\0\0\0");
         assert_eq!(bytes[20..], [0xfb, 44, 1, 2, 0xfc, 0x70, 0x11, 1, 0, 5]);
     }
 }

@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -30,8 +31,11 @@ use crate::regular::is_no_file;
 use crate::run::{DB_FILE, OpenRun, open_database};
 use crate::shared::SharedKey;
 
-/// So many bytes may be read before the database is opened anew.
+/// So many bytes may be read before the database is opened anew, of one that is read alone.
 const REOPEN_BYTES: u64 = 32 * 1024 * 1024;
+
+/// So many of all those that are read side by side.
+const REOPEN_BYTES_OF_ALL: u64 = 96 * 1024 * 1024;
 
 /// About so many bytes, and at most so many entries, are fetched at a time.
 const FETCH_BYTES: usize = 256 * 1024;
@@ -70,6 +74,7 @@ pub(crate) struct Database {
     state: Mutex<State>,
     dir: PathBuf,
     held: Held,
+    reopen_bytes: AtomicU64,
     /// What beside the log was not what was written, and was made anew.
     damage: Option<String>,
 }
@@ -95,7 +100,8 @@ impl Database {
         let damage = set_aside_damage(&dir)?;
         let db = Some(recover_patiently(&dir)?);
         let state = State { db, read_bytes: 0, refused: None };
-        Ok(Self { state: Mutex::new(state), dir, held, damage })
+        let (state, reopen_bytes) = (Mutex::new(state), REOPEN_BYTES.into());
+        Ok(Self { state, dir, held, reopen_bytes, damage })
     }
 
     /// What beside the log was damaged. It has cost nothing.
@@ -116,6 +122,12 @@ impl Database {
         Damage { missing: 0, what }
     }
 
+    /// Keeps to its share of memory, where so many are read side by side.
+    pub(crate) fn is_one_of(&self, databases: u64) {
+        let share = (REOPEN_BYTES_OF_ALL / databases.max(1)).min(REOPEN_BYTES);
+        self.reopen_bytes.store(share, Ordering::Relaxed);
+    }
+
     /// Its directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -126,7 +138,7 @@ impl Database {
         let state = State { db: Some(run.db().clone()), read_bytes: 0, refused: None };
         let (dir, state) = (run.dir().to_owned(), Mutex::new(state));
         let held = Held::Live { _run: run };
-        Self { state, dir, held, damage: None }
+        Self { state, dir, held, reopen_bytes: REOPEN_BYTES.into(), damage: None }
     }
 
     /// Fetches some of the entries that begin with `prefix`, from `start` on, without fences. None
@@ -134,7 +146,9 @@ impl Database {
     fn fetch(&self, prefix: &[u8], start: Bound<sled::IVec>) -> Result<VecDeque<Entry>, Damage> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let live = matches!(self.held, Held::Live { .. });
-        if state.db.is_none() || (state.read_bytes >= REOPEN_BYTES && !live) {
+        if state.db.is_none()
+            || (state.read_bytes >= self.reopen_bytes.load(Ordering::Relaxed) && !live)
+        {
             let_go(&self.dir, state.db.take());
             match recover_patiently(&self.dir) {
                 Ok(db) => state.db = Some(db),

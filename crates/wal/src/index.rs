@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use model::{EventId, EventName, RunId, Seq, UnixMillis};
@@ -67,6 +68,11 @@ impl IndexWriter {
         Ok(Self { path, frames, head: head.clone(), chunk: Chunk::default(), lines: 0 })
     }
 
+    /// Makes one more run known, after those of the head.
+    pub fn add_run(&mut self, run: RunId) {
+        self.head.runs.push(run);
+    }
+
     /// Begins an object; its lines follow.
     pub fn begin_object(&mut self) -> IndexPosition {
         self.chunk = Chunk::default();
@@ -76,8 +82,7 @@ impl IndexWriter {
 
     /// Adds the object's next line.
     pub fn push(&mut self, event: &EventRef<'_>) -> Result<()> {
-        let run = self.head.runs.iter().position(|run| *run == event.id.run()).unwrap_or(0);
-        let run = u32::try_from(run).unwrap_or(0);
+        let run = self.number_of(event.id.run());
         let offset = event.id.time().since(self.head.name.minute.start()).as_millis();
         let time_offset_ms = u32::try_from(offset).unwrap_or(u32::MAX);
         let seq = event.id.seq().get();
@@ -95,10 +100,48 @@ impl IndexWriter {
             self.chunk.names.push((line, event.name.to_owned()));
         }
         self.lines += 1;
+        self.write_chunk_if_full()
+    }
+
+    fn write_chunk_if_full(&mut self) -> Result<()> {
         if self.chunk.spans.len() + self.chunk.names.len() >= CHUNK_ENTRIES {
             self.write_chunk(false)?;
         }
         Ok(())
+    }
+
+    /// Adds the lines that `from` has at `position`; its runs are known here, if under other numbers.
+    /// `each` is told of which run they are, by its number here, and their positions in it.
+    pub fn copy(
+        &mut self,
+        from: &mut IndexReader,
+        position: IndexPosition,
+        mut each: impl FnMut(usize, Range<u32>),
+    ) -> Result<()> {
+        let numbers: Vec<u32> = from.head.runs.iter().map(|run| self.number_of(*run)).collect();
+        let mut written = Ok(());
+        from.chunks(position, |_, chunk| {
+            let before = self.lines - self.chunk.first_line;
+            let line = |line: u32| u32::try_from(before + u64::from(line)).unwrap_or(u32::MAX);
+            let names = chunk.names.iter().map(|(at, name)| (line(*at), name.clone()));
+            self.chunk.names.extend(names);
+            for span in &chunk.spans {
+                let number = usize::try_from(span.run).ok().and_then(|run| numbers.get(run));
+                let run = number.copied().unwrap_or(0);
+                self.chunk.spans.push(Span { run, ..*span });
+                self.lines += u64::from(span.events);
+                let run = usize::try_from(run).unwrap_or(usize::MAX);
+                each(run, span.first..span.first.saturating_add(span.events));
+            }
+            written = self.write_chunk_if_full();
+            written.is_ok()
+        })?;
+        written
+    }
+
+    fn number_of(&self, run: RunId) -> u32 {
+        let number = self.head.runs.iter().position(|known| *known == run).unwrap_or(0);
+        u32::try_from(number).unwrap_or(0)
     }
 
     /// Ends the object.
@@ -111,6 +154,11 @@ impl IndexWriter {
         self.frames.write(&self.chunk).map_err(Error::io(&self.path))?;
         self.chunk = Chunk { first_line: self.lines, ..Chunk::default() };
         Ok(())
+    }
+
+    /// Lets a reader see all that was written so far.
+    pub fn flush(&mut self) -> Result<()> {
+        self.frames.inner_mut().flush().map_err(Error::io(&self.path))
     }
 
     /// Ends the index and syncs it.

@@ -45,7 +45,7 @@ pub use minute_list::{MinuteRow, MinuteState};
 pub use parked::{ParkedObjects, ParkedRow};
 pub use receipt_list::{ReceiptQuery, ReceiptRow};
 pub use row::{Delivery, DeliveryState, Dest, EventRow};
-pub use segment::BLOCK_BYTES;
+pub use segment::{BLOCK_BYTES, ObjectBytes};
 pub use show::{Destinations, ShowQuery, Shown, ShownEvent};
 pub use verify::{Checked, Damaged, Progress, VerifyReport};
 

@@ -28,7 +28,7 @@ use crate::place::{make_dir, tighten};
 use crate::regular::{is_there, open_file};
 
 /// The version of everything on disk.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// No format is longer: what is, is none.
 const MAX_FORMAT_BYTES: u64 = 64;

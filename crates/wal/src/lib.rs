@@ -72,7 +72,9 @@ pub use hold::is_held;
 pub use identities::{HeldEvents, IdentitiesReader, IdentitiesWriter, held_near, is_near};
 pub use identity::{IdentifiedPlace, Identity, MAX_IDENTIFIED_PLACES};
 pub use index::{IndexReader, IndexWriter, IndexedLine};
-pub use inspect::{Delivery, DeliveryState, Dest, EventQuery, EventRow, Found, Inspector};
+pub use inspect::{
+    Delivery, DeliveryState, Dest, EventQuery, EventRow, Found, Inspector, ObjectBytes,
+};
 pub use layout::{
     DataDir, FLUSHER_LOCK_FILE, FORMAT_FILE, FORMAT_VERSION, PartName, RunName, SEGMENTS_FILE,
     Stage,
@@ -81,7 +83,9 @@ pub use live::{
     LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_ingests, live_summaries,
 };
 pub use lock::Lock;
-pub use log::{AppendError, Appender, Commit, Log, LogObserver, LogOptions, LogState};
+pub use log::{
+    AppendError, Appender, Commit, DEFAULT_RUN_BYTES, Log, LogObserver, LogOptions, LogState,
+};
 pub use manifest::{
     IndexPosition, ManifestEnd, ManifestHead, ManifestReader, ManifestWriter, SealedIdentities,
     SealedObject, SealedRun,

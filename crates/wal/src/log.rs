@@ -35,7 +35,14 @@ pub struct LogOptions {
     pub max_bytes: u64,
     /// The most destinations in one minute.
     pub max_destinations: u32,
+    /// After so many bytes of payloads a further run of the minute goes on, so that the flusher may
+    /// compress what is closed while the rest of the minute is written.
+    pub run_bytes: u64,
 }
+
+/// What [`LogOptions::run_bytes`] is where nobody says otherwise: what one core compresses in a second
+/// at a fast level.
+pub const DEFAULT_RUN_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What a log is ready for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +253,7 @@ impl Log {
             active: None,
             closed: std::collections::BTreeSet::new(),
             company: Company::default(),
+            before: None,
         };
         let for_writer = Arc::clone(&shared);
         let work = move || {

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use model::{Destination, Digest, EventId, ObjectKey, RunId, Seq, UnixMillis};
+use model::{Destination, Digest, EventId, Extents, ObjectKey, RunId, Seq, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::frame::{FileKind, FramePosition, FrameReader, FrameWriter};
 use crate::layout::{MANIFEST_FILE, PartName};
 
-pub(crate) const KIND: FileKind = FileKind(*b"MLmani01");
+pub(crate) const KIND: FileKind = FileKind(*b"MLmani02");
 
 /// What a seal was made from, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +41,8 @@ pub struct SealedObject {
     pub destination: Destination,
     /// Its key in S3.
     pub key: ObjectKey,
-    /// Where its bytes begin in `segments`.
-    pub offset: u64,
-    /// How many bytes it has.
-    pub length: u64,
+    /// Where its bytes lie in `segments`.
+    pub extents: Extents,
     /// CRC-32 of its bytes.
     pub crc32: u32,
     /// CRC-32 of each block of its bytes, for uploads in parts.
@@ -115,8 +113,7 @@ enum Frame {
 struct ObjectFrame {
     destination: Destination,
     key: ObjectKey,
-    offset: u64,
-    length: u64,
+    extents: Extents,
     crc32: u32,
     block_crc32: Vec<u32>,
     events: u64,
@@ -140,8 +137,7 @@ impl From<&SealedObject> for ObjectFrame {
         Self {
             destination: object.destination.clone(),
             key: object.key.clone(),
-            offset: object.offset,
-            length: object.length,
+            extents: object.extents.clone(),
             crc32: object.crc32,
             block_crc32: object.block_crc32.clone(),
             events: object.events,
@@ -160,8 +156,7 @@ impl From<ObjectFrame> for SealedObject {
         Self {
             destination: frame.destination,
             key: frame.key,
-            offset: frame.offset,
-            length: frame.length,
+            extents: frame.extents,
             crc32: frame.crc32,
             block_crc32: frame.block_crc32,
             events: frame.events,

@@ -6,7 +6,6 @@
 use model::Destination;
 
 use crate::reader::{Damage, DestinationId, Record, RunReader};
-use crate::records::Records;
 
 /// Damage, and in which of the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +25,8 @@ pub struct MinuteReader {
 impl MinuteReader {
     /// Reads these runs as one.
     pub fn new(runs: Vec<RunReader>) -> Self {
+        let all = runs.len() as u64;
+        runs.iter().for_each(|run| run.is_one_of(all));
         Self { runs }
     }
 
@@ -60,8 +61,20 @@ impl MinuteReader {
         &self,
         destination: DestinationId,
     ) -> impl Iterator<Item = Result<Record, RunDamage>> + use<> {
-        let each: Vec<Records> = self.runs.iter().map(|run| run.records(destination)).collect();
-        Merge::new(each, Record::first_id)
+        self.records_of(destination, &|_| true)
+    }
+
+    /// The same from the runs whose numbers `wanted` accepts.
+    pub fn records_of(
+        &self,
+        destination: DestinationId,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> impl Iterator<Item = Result<Record, RunDamage>> + use<> {
+        let each = self.runs.iter().enumerate().map(|(run, reader)| {
+            let records = wanted(run).then(|| reader.records(destination));
+            records.into_iter().flatten()
+        });
+        Merge::new(each.collect::<Vec<_>>(), Record::first_id)
     }
 }
 

@@ -96,6 +96,11 @@ impl RunReader {
         Self { database, name, closed: None, was_never_closed: true, damage: None, shared, until }
     }
 
+    /// Keeps to its share of memory, where so many runs are read side by side.
+    pub(crate) fn is_one_of(&self, runs: u64) {
+        self.database.is_one_of(runs);
+    }
+
     /// What the operating system refused while the run was read, if it did: damage that was met then
     /// may be none, and what was read is to be read again.
     pub fn refused(&self) -> Option<Error> {
@@ -269,6 +274,14 @@ impl Record {
     /// How many events it holds.
     pub fn events(&self) -> u32 {
         self.events
+    }
+
+    /// How many bytes its events take.
+    pub fn size_bytes(&self) -> usize {
+        match &self.frames {
+            Frames::Stored(value, start) => value.len().saturating_sub(*start),
+            Frames::Loose(bytes) => bytes.len(),
+        }
     }
 
     /// Its events in their order. An error says that the record's bytes are not what they should

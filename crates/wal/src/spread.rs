@@ -73,9 +73,20 @@ impl Spread {
             }
         }
         if !gathered.entries.is_empty() {
-            this.rows.push(Row::in_memory(gathered.sorted()));
+            let row = this.last_row(gathered.sorted())?;
+            this.rows.push(row);
         }
         Ok(this)
+    }
+
+    /// Where there are others, it goes to the file as well: many runs may be read side by side.
+    fn last_row(&mut self, bytes: Vec<u8>) -> Result<Row> {
+        if self.rows.is_empty() {
+            return Ok(Row::in_memory(bytes));
+        }
+        let begin = self.scratch.end;
+        self.scratch.append(&bytes)?;
+        Ok(Row::in_file(begin, bytes.len()))
     }
 
     /// What is left where they could not be read.

@@ -36,6 +36,15 @@ const CLOCK_PERIOD: Duration = Duration::from_millis(50);
 /// How many closed minutes are remembered, so as never to open one again in this life.
 const REMEMBERED_MINUTES: usize = 4096;
 
+/// So many runs of a minute are as large as `LogOptions::run_bytes`; those after them are larger.
+const MAX_LARGE_RUNS: u64 = 16;
+
+/// With more destinations than this, what shares records is not worth another run.
+const MANY_DESTINATIONS: u32 = 4096;
+
+/// So shortly before the end of its minute no other run is begun.
+const LAST_MOMENTS: Duration = Duration::from_millis(10);
+
 /// The kernel stamps files by a coarse clock that lags by a tick.
 const FILE_TIME_SLACK: Duration = Duration::from_millis(10);
 
@@ -61,12 +70,16 @@ pub(crate) struct Writer {
     pub(crate) active: Option<Active>,
     pub(crate) closed: BTreeSet<Minute>,
     pub(crate) company: Company,
+    pub(crate) before: Option<Before>,
 }
 
 /// The open minute.
 pub(crate) struct Active {
     pub(crate) run: Arc<OpenRun>,
+    /// Those of the whole minute.
     pub(crate) destinations: HashMap<DestKey, Standing>,
+    /// How many of them the run has.
+    defined: u32,
     pub(crate) events: u32,
     /// Those of the shared records.
     pub(crate) shared: Fences,
@@ -74,11 +87,32 @@ pub(crate) struct Active {
     disk_bytes: u64,
     /// How many places have an identity.
     pub(crate) identified: usize,
+    /// The bytes of the events that share no record.
+    own_bytes: u64,
+    /// Those for which earlier runs of the minute were closed.
+    before_bytes: u64,
     last_time: UnixMillis,
     opened: Instant,
 }
 
-/// What the open minute has of a destination.
+/// What the runs of a minute have that were closed to go on in another one.
+pub(crate) struct Before {
+    minute: Minute,
+    destinations: HashMap<DestKey, Standing>,
+    identified: usize,
+    /// Those for which they were closed.
+    bytes: u64,
+    last_time: UnixMillis,
+}
+
+impl Before {
+    fn nothing(minute: Minute) -> Self {
+        let (destinations, last_time) = (HashMap::new(), minute.start());
+        Self { minute, destinations, identified: 0, bytes: 0, last_time }
+    }
+}
+
+/// What the open run has of a destination.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Standing {
     pub(crate) events: u32,
@@ -164,7 +198,7 @@ impl Writer {
         }
         bytes += active.write_shared(pending.iter().filter(|pending| pending.shares), time)?;
         active.run.sync()?;
-        active.run.set_counts(u64::from(active.events), active.destinations.len() as u64);
+        active.run.set_counts(u64::from(active.events), active.defined.into());
         active.last_time = time;
         let disk_bytes = active.run.disk_bytes()?;
         self.shared.usage.add(disk_bytes.saturating_sub(active.disk_bytes));
@@ -192,7 +226,11 @@ impl Writer {
             while self.closed.contains(&minute) || self.data.is_sealed(minute) {
                 minute = minute.next();
             }
-            let last_time = self.last_time_in(minute)?;
+            let before = self.before.take().filter(|before| before.minute == minute);
+            let last_time = match &before {
+                Some(before) => before.last_time.after(Duration::from_millis(1)),
+                None => self.last_time_in(minute)?,
+            };
             let run = OpenRun::create(&self.data, RunName { minute, run: self.run })?;
             // W4: the flusher makes its seal's directory before it lists the runs, we make ours
             // before we look for its: one of the two sees the other.
@@ -202,17 +240,21 @@ impl Writer {
             }
             let run = Arc::new(run);
             let disk_bytes = run.disk_bytes()?;
+            let before = before.unwrap_or_else(|| Before::nothing(minute));
             self.shared.usage.add(disk_bytes);
             self.shared.set_current(Some(Arc::clone(&run)));
             tracing::debug!(minute = %minute, run = %self.run, "opened a minute");
             return Ok(Active {
                 run,
-                destinations: HashMap::new(),
+                destinations: before.destinations,
+                defined: 0,
                 events: 0,
                 shared: Fences::default(),
                 payload_bytes: 0,
                 disk_bytes,
-                identified: 0,
+                identified: before.identified,
+                own_bytes: 0,
+                before_bytes: before.bytes,
                 last_time,
                 opened: Instant::now(),
             });
@@ -240,16 +282,40 @@ impl Writer {
         // Ahead of the clock, after it went back: twice the time, so that the clock catches up.
         let overdue = now < minute.start()
             && active.opened.elapsed() >= self.options.interval.as_duration() * 2;
-        let exhausted = active.events > u32::MAX / 2;
         if now >= minute.end() || overdue {
             return self.close();
         }
-        if exhausted {
-            // A further run of the same minute goes on: positions have 32 bits.
-            self.close()?;
-            self.closed.remove(&minute);
-            self.run = crate::log::random_run();
-        }
+        // Positions have 32 bits.
+        let exhausted = active.events > u32::MAX / 2;
+        // G6: what another run gets must have later times.
+        let has_time = active.last_time.after(LAST_MOMENTS) < minute.end();
+        let goes_on = exhausted || (has_time && self.is_large(active));
+        if goes_on { self.go_on_in_another_run() } else { Ok(()) }
+    }
+
+    /// Whether the flusher is to have what there is. Runs get larger with their minute, so that it has
+    /// no more of them to read together than memory is for.
+    fn is_large(&self, active: &Active) -> bool {
+        let bytes = active.bytes_to_compress();
+        let of_minute = active.before_bytes + bytes;
+        bytes >= self.options.run_bytes.max(of_minute / MAX_LARGE_RUNS)
+    }
+
+    /// Closes the run; a further one of the same minute goes on, within the same limits.
+    fn go_on_in_another_run(&mut self) -> Result<()> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let minute = active.run.name().minute;
+        let destinations = std::mem::take(&mut active.destinations).into_keys();
+        self.before = Some(Before {
+            minute,
+            destinations: destinations.map(|key| (key, Standing::default())).collect(),
+            identified: active.identified,
+            bytes: active.before_bytes + active.bytes_to_compress(),
+            last_time: active.last_time,
+        });
+        self.close()?;
+        self.closed.remove(&minute);
+        self.run = crate::log::random_run();
         Ok(())
     }
 
@@ -263,9 +329,9 @@ impl Writer {
         }
         active.run.close(&Closed {
             events: u64::from(active.events),
-            destinations: u32::try_from(active.destinations.len()).unwrap_or(u32::MAX),
+            destinations: active.defined,
             payload_bytes: active.payload_bytes,
-            closed_at_ms: self.clock.now().as_millis(),
+            last_time_ms: active.last_time.as_millis(),
         })?;
         tracing::debug!(minute = %minute, events = active.events, "closed a minute");
         Ok(())
@@ -273,6 +339,11 @@ impl Writer {
 }
 
 impl Active {
+    /// About what the flusher could begin with: of very many destinations there is little each.
+    fn bytes_to_compress(&self) -> u64 {
+        if self.defined <= MANY_DESTINATIONS { self.payload_bytes } else { self.own_bytes }
+    }
+
     /// Writes whose events the commit is about to hold; returns the bytes of the records.
     fn write_identities(
         &mut self,
@@ -298,7 +369,7 @@ impl Active {
 
     /// Writes which destination it is, where the run has nothing of it yet; returns the bytes of the
     /// record.
-    pub(crate) fn define(&self, pending: &Pending) -> Result<u64> {
+    pub(crate) fn define(&mut self, pending: &Pending) -> Result<u64> {
         if self.destinations.get(&pending.key).is_some_and(|standing| standing.events > 0) {
             return Ok(0);
         }
@@ -306,6 +377,7 @@ impl Active {
         let value = record::encode_definition(&key, &pending.destination);
         let bytes = (key.len() + value.len()) as u64;
         self.run.insert(&key, value)?;
+        self.defined += 1;
         Ok(bytes)
     }
 
@@ -313,6 +385,9 @@ impl Active {
     fn write(&mut self, pending: &Pending, time: UnixMillis) -> Result<u64> {
         let mut bytes = self.define(pending)?;
         let mut standing = self.destinations.get(&pending.key).copied().unwrap_or_default();
+        let bytes_of =
+            |chunk: &Chunk| chunk.frames.len().max(usize::try_from(chunk.unpacked).unwrap_or(0));
+        self.own_bytes += pending.chunks.iter().map(bytes_of).sum::<usize>() as u64;
         let mut chunks = &*pending.chunks;
         while !chunks.is_empty() {
             let (record, rest) = chunks.split_at(chunks_of_one_record(chunks));

@@ -21,7 +21,13 @@ async fn the_log_of_large_requests_is_little_larger_than_their_events() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::create(dir.path()).unwrap();
         let (data_dir, interval) = (data.root().to_owned(), Interval::default());
-        let options = LogOptions { data_dir, interval, max_bytes: 1 << 30, max_destinations: 10 };
+        let options = LogOptions {
+            data_dir,
+            interval,
+            max_bytes: 1 << 30,
+            max_destinations: 10,
+            run_bytes: wal::DEFAULT_RUN_BYTES,
+        };
         let clock = Arc::new(ManualClock::new(UnixMillis::from_seconds(1_795_342_500)));
         let (log, appender) = Log::start(options, clock, Arc::new(())).unwrap();
         for commit in 0..COMMITS {

@@ -19,6 +19,7 @@ async fn the_limit_is_exceeded_by_no_more_than_a_commit() {
         interval: Interval::default(),
         max_bytes: MAX_BYTES,
         max_destinations: 1000,
+        run_bytes: wal::DEFAULT_RUN_BYTES,
     };
     let clock = Arc::new(ManualClock::new(UnixMillis::from_seconds(1_795_342_500)));
     let (log, appender) = Log::start(options, clock, Arc::new(())).unwrap();

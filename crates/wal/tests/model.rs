@@ -65,6 +65,7 @@ fn start(dir: &Path, clock: &Arc<ManualClock>) -> (Log, Appender) {
         interval: interval(),
         max_bytes: 1 << 30,
         max_destinations: 100,
+        run_bytes: wal::DEFAULT_RUN_BYTES,
     };
     Log::start(options, clock.clone(), Arc::new(())).unwrap()
 }

@@ -18,7 +18,13 @@ fn clock() -> Arc<ManualClock> {
 fn start(data: &DataDir, clock: Arc<dyn Clock>, max_destinations: u32) -> (Log, Appender) {
     let data_dir = data.root().to_owned();
     let interval = Interval::default();
-    let options = LogOptions { data_dir, interval, max_bytes: 1 << 30, max_destinations };
+    let options = LogOptions {
+        data_dir,
+        interval,
+        max_bytes: 1 << 30,
+        max_destinations,
+        run_bytes: wal::DEFAULT_RUN_BYTES,
+    };
     Log::start(options, clock, Arc::new(())).unwrap()
 }
 

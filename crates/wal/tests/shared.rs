@@ -14,7 +14,13 @@ use wal::{
 
 fn start(data: &DataDir) -> (Log, Appender) {
     let (data_dir, interval) = (data.root().to_owned(), Interval::default());
-    let options = LogOptions { data_dir, interval, max_bytes: 1 << 30, max_destinations: 1000 };
+    let options = LogOptions {
+        data_dir,
+        interval,
+        max_bytes: 1 << 30,
+        max_destinations: 1000,
+        run_bytes: wal::DEFAULT_RUN_BYTES,
+    };
     let clock = Arc::new(ManualClock::new(UnixMillis::from_seconds(1_795_342_500)));
     Log::start(options, clock, Arc::new(())).unwrap()
 }

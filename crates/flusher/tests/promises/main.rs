@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod ahead;
 mod repeats;
 
 use std::io::Read;
@@ -48,6 +49,7 @@ impl Bench {
             interval: Interval::default(),
             max_bytes: 1 << 30,
             max_destinations: 1000,
+            run_bytes: wal::DEFAULT_RUN_BYTES,
         };
         // The log's own clock stands still: only the flusher's moves on.
         let clock = Arc::new(ManualClock::new(self.clock.now()));

@@ -50,6 +50,7 @@ fn service_config(config: &Config) -> ingest::Config {
         idempotency_window: config.ingest.idempotency_window.as_duration(),
         interval: config.log.interval,
         max_log_bytes: config.log.max_bytes.get(),
+        run_bytes: config.log.run_bytes.get(),
     }
 }
 

@@ -184,6 +184,7 @@ fn a_listener_is_an_ip_address_and_a_port() {
 fn impossible_values() {
     for (section, line, contains) in [
         ("log", "max_bytes = \"63MiB\"", "at least 64MiB"),
+        ("log", "run_bytes = \"255KiB\"", "at least 256KiB"),
         ("ingest", "max_event_bytes = \"17MiB\"", "at most 16MiB"),
         ("ingest", "max_event_bytes = 0", "at least 1B"),
         ("ingest", "max_request_bytes = \"512KiB\"", "max_event_bytes"),

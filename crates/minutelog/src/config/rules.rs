@@ -8,6 +8,7 @@ use super::s3::{BucketConfig, Sse};
 use super::{AuthMode, ByteCount, Config, limits, tls};
 
 const MIN_LOG_BYTES: ByteCount = ByteCount::from_mib(64);
+const MIN_RUN_BYTES: ByteCount = ByteCount::new(256 * 1024);
 const MAX_EVENT_BYTES: ByteCount = ByteCount::new(model::MAX_EVENT_BYTES as u64);
 const MAX_UPLOAD_CONCURRENCY: usize = 1024;
 /// S3's documentation, "Categorizing your objects using tags".
@@ -25,6 +26,10 @@ pub(crate) fn check(config: &Config, places: &Places) -> Checked {
     if config.log.max_bytes < MIN_LOG_BYTES {
         let why = format!("{} is too little: give at least {MIN_LOG_BYTES}", config.log.max_bytes);
         return Err(places.refuse(&["log.max_bytes"], why));
+    }
+    if config.log.run_bytes < MIN_RUN_BYTES {
+        let why = format!("{} is too little: give at least {MIN_RUN_BYTES}", config.log.run_bytes);
+        return Err(places.refuse(&["log.run_bytes"], why));
     }
     check_request_limits(config, places)?;
     check_flusher(config, places)?;

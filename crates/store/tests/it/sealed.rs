@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use model::{Destination, Digest, Identifier, Interval, Minute, ObjectKey, UnixMillis};
+use model::{Destination, Digest, Extents, Identifier, Interval, Minute, ObjectKey, UnixMillis};
 use store::{BLOCK_BYTES, MULTIPART_ABOVE_BYTES, Object};
 use tempfile::TempDir;
 
@@ -26,17 +26,19 @@ pub(crate) fn seal(bucket: &str, prefix: &str, bytes: Vec<u8>, nonce: u8) -> Sea
     let identifier = Identifier::derive(&destination, &lines_digest, &[nonce; 32]);
     let time = UnixMillis::from_seconds(1_558_800_898);
     let block = usize::try_from(BLOCK_BYTES).unwrap();
+    let (before, length) =
+        (u64::try_from(BEFORE.len()).unwrap(), u64::try_from(bytes.len()).unwrap());
     let object = Object {
         key: ObjectKey::new(destination.prefix(), time, &identifier),
         minute: Minute::containing(time, Interval::default()),
         destination,
         events: 30,
         lines_digest,
-        length: u64::try_from(bytes.len()).unwrap(),
+        length,
         crc32: crc32fast::hash(&bytes),
         block_crc32: bytes.chunks(block).map(crc32fast::hash).collect(),
         path,
-        offset: u64::try_from(BEFORE.len()).unwrap(),
+        extents: Extents::one(before, length),
     };
     Sealed { object, bytes, directory }
 }

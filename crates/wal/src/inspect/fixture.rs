@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use flate2::write::GzEncoder;
 use model::{
-    Clock, Destination, Digest, EventId, EventName, Identifier, Interval, ManualClock, Minute,
-    ObjectKey, UnixMillis,
+    Clock, Destination, Digest, EventId, EventName, Extents, Identifier, Interval, ManualClock,
+    Minute, ObjectKey, UnixMillis,
 };
 
 use super::{EventQuery, EventRow, Inspector};
@@ -56,6 +56,7 @@ impl Fixture {
             interval: Interval::default(),
             max_bytes: 1 << 30,
             max_destinations: 1000,
+            run_bytes: DEFAULT_RUN_BYTES,
         };
         let (log, appender) =
             Log::start(options, Arc::<ManualClock>::clone(&self.clock), Arc::new(())).unwrap();
@@ -210,8 +211,7 @@ fn write_part(dir: &std::path::Path, head: &ManifestHead, runs: &MinuteReader) {
         let object = SealedObject {
             key: ObjectKey::new(destination.prefix(), head.sealed_at, &identifier),
             destination,
-            offset,
-            length: bytes.len() as u64,
+            extents: Extents::one(offset, bytes.len() as u64),
             crc32: crc32fast::hash(&bytes),
             block_crc32: vec![crc32fast::hash(&bytes)],
             events: ids.len() as u64,
@@ -221,7 +221,7 @@ fn write_part(dir: &std::path::Path, head: &ManifestHead, runs: &MinuteReader) {
             last: ids[ids.len() - 1],
             index: position,
         };
-        offset += object.length;
+        offset = object.extents.end();
         manifest.write(&object).unwrap();
     }
     index.finish().unwrap();

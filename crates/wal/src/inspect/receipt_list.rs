@@ -65,7 +65,7 @@ impl ReceiptRow {
             etag: receipt.etag.clone(),
             checksum: receipt.checksum.clone(),
             events: object.events,
-            bytes: object.length,
+            bytes: object.extents.length(),
             delivered_at: UnixMillis::new(receipt.at_ms),
             minute,
             already_there: receipt.already_there,

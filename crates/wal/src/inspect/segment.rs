@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
+use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
+use model::Extent;
 
 use crate::manifest::SealedObject;
 
@@ -13,17 +15,19 @@ pub const BLOCK_BYTES: u64 = 8 * 1024 * 1024;
 
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The bytes of an object within the segments of its part.
+/// The bytes of an object within the segments of its part, as far as those go.
 #[derive(Debug)]
-pub(crate) struct ObjectBytes<'f> {
+pub struct ObjectBytes<'f> {
     file: &'f File,
-    offset: u64,
-    left: u64,
+    rest: vec::IntoIter<Extent>,
+    at: Extent,
 }
 
 impl<'f> ObjectBytes<'f> {
-    pub(crate) fn new(file: &'f File, object: &SealedObject) -> Self {
-        Self { file, offset: object.offset, left: object.length }
+    /// Reads those of `object` in `file`.
+    pub fn new(file: &'f File, object: &SealedObject) -> Self {
+        let rest = object.extents.iter().collect::<Vec<_>>().into_iter();
+        Self { file, rest, at: Extent { offset: 0, length: 0 } }
     }
 
     /// The lines of the object.
@@ -35,11 +39,15 @@ impl<'f> ObjectBytes<'f> {
 
 impl Read for ObjectBytes<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        while self.at.length == 0 {
+            let Some(next) = self.rest.next() else { return Ok(0) };
+            self.at = next;
+        }
+        let wanted = usize::try_from(self.at.length).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = self.file.read_at(buffer, self.offset)?;
-        self.offset += read as u64;
-        self.left -= read as u64;
+        let read = self.file.read_at(buffer, self.at.offset)?;
+        self.at.offset += read as u64;
+        self.at.length -= read as u64;
         Ok(read)
     }
 }
@@ -67,29 +75,30 @@ impl ObjectLines<'_> {
 pub(crate) fn check(
     file: &File,
     object: &SealedObject,
-    mut read: impl FnMut(u64),
+    mut done: impl FnMut(u64),
 ) -> io::Result<Option<&'static str>> {
     let mut bytes = ObjectBytes::new(file, object);
     let (mut whole, mut block) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
-    let (mut blocks, mut in_block) = (Vec::new(), 0);
+    let (mut blocks, mut in_block, mut length) = (Vec::new(), 0, 0);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let room = usize::try_from(BLOCK_BYTES - in_block).unwrap_or(usize::MAX).min(PIECE_BYTES);
-        let length = bytes.read(piece.get_mut(..room).unwrap_or_default())?;
-        let piece = piece.get(..length).unwrap_or_default();
+        let read = bytes.read(piece.get_mut(..room).unwrap_or_default())?;
+        let piece = piece.get(..read).unwrap_or_default();
         whole.update(piece);
         block.update(piece);
-        in_block += length as u64;
-        read(length as u64);
-        if in_block == BLOCK_BYTES || (length == 0 && in_block > 0) {
+        in_block += read as u64;
+        length += read as u64;
+        done(read as u64);
+        if in_block == BLOCK_BYTES || (read == 0 && in_block > 0) {
             blocks.push(std::mem::take(&mut block).finalize());
             in_block = 0;
         }
-        if length == 0 {
+        if read == 0 {
             break;
         }
     }
-    if bytes.left > 0 {
+    if length < object.extents.length() {
         return Ok(Some("the segments end within the object"));
     }
     if whole.finalize() != object.crc32 || blocks != object.block_crc32 {

@@ -56,7 +56,7 @@ fn objects(verify: &mut Verify<'_>, mut view: PartView, journal_is_whole: bool) 
         verify.failed(error, 0);
     }
     while let Some((number, object)) = view.manifest.next_object()? {
-        end_of_segments = end_of_segments.max(object.offset + object.length);
+        end_of_segments = end_of_segments.max(object.extents.end());
         // A damaged index loses no event: the lines are in the object.
         if index_is_whole && let Err(error) = index(&mut view, &object) {
             index_is_whole = false;

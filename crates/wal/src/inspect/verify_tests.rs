@@ -341,7 +341,7 @@ fn an_object_is_checked_block_by_block() {
     let (path, mut bytes) = (dir.join("large"), vec![7; usize::try_from(BLOCK_BYTES).unwrap() + 9]);
     bytes[3] = 1;
     std::fs::write(&path, &bytes).unwrap();
-    object.length = bytes.len() as u64;
+    object.extents = model::Extents::one(0, bytes.len() as u64);
     object.crc32 = crc32fast::hash(&bytes);
     let check = |object: &crate::SealedObject| {
         let file = std::fs::File::open(&path).unwrap();

@@ -18,8 +18,7 @@ pub(crate) fn object(prefix: &str) -> SealedObject {
     SealedObject {
         key: ObjectKey::new(destination.prefix(), head().sealed_at, &identifier),
         destination,
-        offset: 10,
-        length: 23,
+        extents: Extents::one(10, 23),
         crc32: 0xdead_beef,
         block_crc32: vec![0xdead_beef],
         events: 1,
@@ -64,7 +63,7 @@ fn reads_as_it_was_written() {
 }
 
 #[test]
-fn golden_manifest_01() {
+fn golden_manifest_02() {
     let (dir, _) = written(&[object("a")]);
     let bytes = std::fs::read(dir.path().join(MANIFEST_FILE)).unwrap();
     assert_eq!(Digest::of(&bytes).to_string(), GOLDEN);
@@ -73,7 +72,7 @@ fn golden_manifest_01() {
 const GOLDEN: &str = "bd0c57feb53bfa1c4d4ae84d81a1a03c44f4196e3b0ffc51c85d4c61f3e7e4b8";
 
 #[test]
-fn golden_manifest_01_with_identities() {
+fn golden_manifest_02_with_identities() {
     let identities = SealedIdentities { entries: 300, repeats: vec![7] };
     let (dir, end) = written_with(&[object("a")], Some(identities.clone()));
     assert_eq!(end.identities, Some(identities));

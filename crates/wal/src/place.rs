@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(kind(&dir.path().join("not/there")), ErrorKind::NotFound);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
-        for version in ["minutelog 2\n", "minutelog 4\n", ""] {
+        for version in ["minutelog 2\n", "minutelog 5\n", ""] {
             let other = tempfile::tempdir().unwrap();
             fs::write(other.path().join(FORMAT_FILE), version).unwrap();
             let error = DataDir::create(other.path()).unwrap_err();

@@ -69,7 +69,7 @@ fn golden_manifest_02() {
     assert_eq!(Digest::of(&bytes).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "bd0c57feb53bfa1c4d4ae84d81a1a03c44f4196e3b0ffc51c85d4c61f3e7e4b8";
+const GOLDEN: &str = "55589fd691f0a751327c1effd34ee18fa3ca9750e5dda092f92e37327081bbac";
 
 #[test]
 fn golden_manifest_02_with_identities() {

@@ -13,14 +13,14 @@ use crate::case::{Case, Plan};
 use crate::figures::Figures;
 use crate::need::Need;
 
-/// A round is 64 MiB of events: 320 of them are 20 GiB.
+/// A round is 64 MiB of events: half of 640 of them are 20 GiB.
 pub(crate) const CASE: Case = Case {
     name: "big-minute",
-    about: "a minute of 20 GiB for one destination, both services in a cgroup with little memory",
+    about: "minutes of 20 GiB for one destination, in one run and in many, both services in a cgroup with little memory",
     needs: &[Need::Root, Need::MemoryCgroup],
     short: 4,
-    long: 320,
-    run: big_minute,
+    long: 640,
+    run,
 };
 
 const REQUEST_BYTES: usize = 8 * 1024 * 1024;
@@ -33,21 +33,30 @@ const FLUSHER_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// What 20 GiB take to be read and compressed, with a machine's patience.
 const SEAL_PATIENCE_S: u64 = 3600;
 
-fn big_minute(plan: &Plan<'_>) -> Figures {
-    let site =
-        Site::with(&Setup { log: "max_bytes = \"100GiB\"\n".to_owned(), ..Setup::long_minute() });
+/// In one run, which is read whole at once, and in as many as there are by themselves.
+fn run(plan: &Plan<'_>) -> Figures {
+    let mut figures = Figures::default();
+    for run_bytes in ["100GiB", "128MiB"] {
+        figures.join(&big_minute(plan, plan.rounds.div_ceil(2), run_bytes));
+    }
+    figures
+}
+
+fn big_minute(plan: &Plan<'_>, rounds: u64, run_bytes: &str) -> Figures {
+    let log = format!("max_bytes = \"100GiB\"\nrun_bytes = \"{run_bytes}\"\n");
+    let site = Site::with(&Setup { log, ..Setup::long_minute() });
     let mut figures = Figures::default();
     let group = Group::new("ingest", INGEST_LIMIT_BYTES);
     let ingest = site.start_under(&group.runner(), Kind::Ingest, &[]);
     let (mut random, mut lines) = (plan.random("big-minute"), 0);
-    for _ in 0..plan.rounds * REQUESTS_A_ROUND {
+    for _ in 0..rounds * REQUESTS_A_ROUND {
         let (body, until) = request(lines, &mut random);
         let answer = ingest.client().post_bulk("my-bucket?prefix=p", "text/plain", body);
         assert_eq!(answer.status, 200, "{}", answer.text);
         lines = until;
     }
     figures.add("events", lines);
-    figures.add("mebibytes", plan.rounds * 64);
+    figures.add("mebibytes", rounds * 64);
     assert_eq!(ingest.terminate(), Some(0));
     group.end("ingest_bytes", &mut figures);
 

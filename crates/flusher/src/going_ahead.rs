@@ -1,5 +1,6 @@
 //! Which runs are compressed ahead, and when.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use model::Minute;
@@ -19,13 +20,13 @@ pub(crate) struct GoingAhead {
     level: GzipLevel,
     stop: CancellationToken,
     ahead: Option<Ahead>,
-    /// The minute that was found unfit last: it is left to its seal.
-    given_up: Option<Minute>,
+    /// Minutes that were found unfit: they are left to their seals.
+    given_up: BTreeSet<Minute>,
 }
 
 impl GoingAhead {
     pub(crate) fn new(data: DataDir, level: GzipLevel, stop: CancellationToken) -> Self {
-        Self { data, level, stop, ahead: None, given_up: None }
+        Self { data, level, stop, ahead: None, given_up: BTreeSet::new() }
     }
 
     /// Compresses one of the runs of a minute that were closed, except for the last `leave` of them.
@@ -37,9 +38,7 @@ impl GoingAhead {
         leave: usize,
         compressors: &Compressors,
     ) -> wal::Result<bool> {
-        if self.given_up == Some(minute)
-            || self.ahead_of(minute).is_none() && self.is_busy(minute)?
-        {
+        if self.given_up.contains(&minute) || self.is_busy_with_another(minute) {
             return Ok(false);
         }
         let mut closed = self.closed(runs)?;
@@ -108,14 +107,19 @@ impl GoingAhead {
         self.ahead.as_ref().filter(|ahead| ahead.minute() == minute)
     }
 
-    /// Whether another minute has begun and is not sealed yet. One whose runs are gone is forgotten.
-    fn is_busy(&mut self, minute: Minute) -> wal::Result<bool> {
-        let Some(other) = self.ahead.as_ref().map(Ahead::minute) else { return Ok(false) };
-        if other != minute && self.data.runs()?.iter().any(|run| run.minute == other) {
-            return Ok(true);
+    fn is_busy_with_another(&self, minute: Minute) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.minute() != minute)
+    }
+
+    /// Forgets minutes of which there is no run any more.
+    pub(crate) fn forget_all_but(&mut self, minutes: &BTreeSet<Minute>) -> wal::Result<()> {
+        if let Some(gone) = self.ahead.as_ref().map(Ahead::minute)
+            && !minutes.contains(&gone)
+        {
+            self.give_up(gone)?;
         }
-        self.give_up(other)?;
-        Ok(false)
+        self.given_up.retain(|minute| minutes.contains(minute));
+        Ok(())
     }
 
     /// Hands out what is compressed of a minute that is to be sealed.
@@ -135,7 +139,7 @@ impl GoingAhead {
 
     /// Throws away what there is of a minute, and leaves it to its seal.
     pub(crate) fn give_up(&mut self, minute: Minute) -> wal::Result<()> {
-        self.given_up = Some(minute);
+        self.given_up.insert(minute);
         if self.ahead_of(minute).is_none() {
             return Ok(());
         }

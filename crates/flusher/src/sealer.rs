@@ -109,7 +109,12 @@ impl Sealer {
                 stop: self.stop.clone(),
             };
             let started = std::time::Instant::now();
-            let sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
+            let mut sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
+            if matches!(sealed, Ok(Sealed::NotAsBegun)) {
+                drop(ahead.take());
+                self.going_ahead.give_up(minute)?;
+                sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
+            }
             if let Some(ahead) = ahead {
                 self.going_ahead.put_back(ahead);
             }
@@ -130,8 +135,7 @@ impl Sealer {
                     }
                 }
                 Ok(Sealed::Empty { repeats }) => metrics::repeats_removed(repeats),
-                Ok(Sealed::NotYet) => {}
-                Ok(Sealed::NotAsBegun) => self.going_ahead.give_up(minute)?,
+                Ok(Sealed::NotYet | Sealed::NotAsBegun) => {}
                 Err(error) => {
                     tracing::error!(minute = %minute, %error, "cannot seal a minute");
                     let cleaned = self.going_ahead.give_up(minute);
@@ -203,6 +207,8 @@ impl Sealer {
         let runs = self.data.runs()?;
         let on_disk: HashSet<RunName> = runs.iter().copied().collect();
         self.claimed.retain(|run| on_disk.contains(run));
+        let minutes = runs.iter().filter(|run| !self.claimed.contains(run)).map(|run| run.minute);
+        self.going_ahead.forget_all_but(&minutes.collect())?;
         let mut minutes = BTreeMap::<Minute, (bool, bool)>::new();
         let now = clock.now();
         for run in runs.into_iter().filter(|run| !self.claimed.contains(run)) {

@@ -23,7 +23,7 @@ use crate::sealed::SealedBytes;
 const SMALL_BYTES: usize = 64 * 1024;
 
 /// One read of a longer one, and so what a body holds in memory.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,7 +1,7 @@
 //! Events of one destination on their way into records: gathered, cut to size, packed.
 
 use crate::codec;
-use crate::packing::Packer;
+use crate::packing::{FEWEST_BYTES, Packer};
 use crate::record::RECORD_BYTES;
 
 /// So many bytes of events are packed together. LZ4 looks back on 64 KiB, and has a smaller table
@@ -58,6 +58,10 @@ impl Chunks {
 
     /// Makes chunks of what is gathered, packed where that saves enough.
     pub(crate) fn pack(&mut self, packer: &mut Option<Box<Packer>>) {
+        // Where all events of a request are small, no memory is taken to pack them in.
+        if self.frames.len() < FEWEST_BYTES {
+            return self.leave_unpacked();
+        }
         let packer = packer.get_or_insert_with(|| Box::new(Packer::new()));
         let Some(packed) = packer.pack(&self.frames) else { return self.leave_unpacked() };
         if packed.len() <= RECORD_BYTES || self.events == 1 {

@@ -9,7 +9,7 @@ use lz4_flex::block::{
 pub(crate) const MAX_UNPACKED_BYTES: usize = 17 * 1024 * 1024;
 
 /// Fewer bytes are stored as they are.
-const FEWEST_BYTES: usize = 4 * 1024;
+pub(crate) const FEWEST_BYTES: usize = 4 * 1024;
 
 /// A part of so many must be saved, or it is not worth unpacking.
 const LEAST_SAVED: usize = 8;

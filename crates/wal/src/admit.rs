@@ -93,7 +93,7 @@ pub(crate) fn admit(
             if let Some(pending) = pending.get_mut(index) {
                 places.push((index, pending.events));
                 pending.events += group.events;
-                pending.chunks.extend(group.chunks.into_whole());
+                group.chunks.append_to(&mut pending.chunks);
             }
         }
         admitted.push(Admitted { answer, groups: places, order, identified, events });

@@ -84,10 +84,15 @@ impl Chunks {
         self.whole.iter().map(|chunk| chunk.frames.len()).sum::<usize>() + self.frames.len()
     }
 
-    /// All of them; what is still gathered is left as it is.
-    pub(crate) fn into_whole(mut self) -> Vec<Chunk> {
-        self.leave_unpacked();
-        self.whole
+    /// Appends all of them to `chunks`; what is still gathered is left as it is.
+    pub(crate) fn append_to(mut self, chunks: &mut Vec<Chunk>) {
+        chunks.append(&mut self.whole);
+        match self.events {
+            0 => {}
+            // Nearly every request has one event, and needs no list of its own.
+            1 => chunks.push(Chunk::plain(1, self.frames)),
+            _ => chunks.extend(self.take_pieces()),
+        }
     }
 
     fn leave_unpacked(&mut self) {
@@ -147,14 +152,15 @@ mod tests {
 
     /// The chunks of these events, and the frames that they come to.
     fn chunks(payloads: &[Vec<u8>], pack: bool) -> (Vec<Chunk>, Vec<u8>) {
-        let (mut chunks, mut packer) = (Chunks::default(), None);
+        let (mut gathered, mut packer) = (Chunks::default(), None);
         for payload in payloads {
-            chunks.push("", payload, &mut packer);
+            gathered.push("", payload, &mut packer);
         }
         if pack {
-            chunks.pack(&mut packer);
+            gathered.pack(&mut packer);
         }
-        let chunks = chunks.into_whole();
+        let mut chunks = Vec::new();
+        gathered.append_to(&mut chunks);
         let frames = chunks.iter().flat_map(|chunk| match chunk.unpacked {
             0 => chunk.frames.clone(),
             length => packing::unpack(&chunk.frames, length).unwrap(),

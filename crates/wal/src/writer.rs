@@ -150,7 +150,8 @@ impl Writer {
     fn commit_all_that_waits(&mut self, first: Request) -> Result<bool> {
         self.company.gather(|| 1 + self.commands.len());
         let mut bytes = first.batch.size_bytes();
-        let mut requests = vec![first];
+        let mut requests = Vec::with_capacity(COMMIT_REQUESTS.min(1 + self.commands.len()));
+        requests.push(first);
         let mut close = false;
         while requests.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES && !close {
             match self.commands.try_recv() {

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use model::{EventId, Minute, RunId, UnixMillis};
+use model::{Destination, EventId, Minute, RunId, UnixMillis};
 use tokio_util::sync::CancellationToken;
 use wal::{
     DestinationId, IndexPosition, IndexReader, IndexWriter, ManifestHead, PartName, Record,
@@ -86,10 +86,13 @@ pub(crate) struct ReadRun {
     pub(crate) events: u64,
     /// The position after the last of them.
     pub(crate) end: u64,
+    /// Whether nothing of it is left to the seal.
+    pub(crate) is_whole: bool,
 }
 
 /// An object that was begun.
 pub(crate) struct Begun {
+    pub(crate) destination: Destination,
     /// `None` while it is gone on with.
     pub(crate) object: Option<SetAside>,
     pub(crate) first: EventId,
@@ -155,6 +158,11 @@ impl Ahead {
         self.runs.iter().any(|read| read.run == run)
     }
 
+    /// Whether nothing of a run is left to the seal.
+    pub(crate) fn has_all_of(&self, run: RunId) -> bool {
+        self.runs.iter().any(|read| read.run == run && read.is_whole)
+    }
+
     /// Whether it is of none but these runs.
     pub(crate) fn is_of(&self, runs: &[RunId]) -> bool {
         self.runs.iter().all(|read| runs.contains(&read.run))
@@ -170,14 +178,15 @@ impl Ahead {
         check_fit(reader)?;
         self.level = level;
         self.segments.set_level(level).map_err(wal::Error::io(&self.dir))?;
-        let mut run = ReadRun { run: reader.name().run, events: 0, end: 0 };
+        let is_whole = !has_identities(reader)?;
+        let mut run = ReadRun { run: reader.name().run, events: 0, end: 0, is_whole };
         self.index.add_run(run.run);
         for destination in reader.destinations() {
-            let (id, _) = destination?;
+            let (id, destination) = destination?;
             if stop.is_cancelled() {
                 return Err(AheadError::Unfit("the flusher stops".to_owned()));
             }
-            self.read_object(reader, id, &mut run)?;
+            self.read_object(reader, id, destination, &mut run)?;
         }
         self.segments.drain().map_err(wal::Error::io(&self.dir))?;
         self.take_written();
@@ -196,16 +205,16 @@ impl Ahead {
         &mut self,
         reader: &RunReader,
         id: DestinationId,
+        destination: Destination,
         run: &mut ReadRun,
     ) -> Result<(), AheadError> {
         let mut records = reader.records(id);
         let mut looked_at = Vec::new();
         if !self.objects.contains_key(&id) {
-            if self.passed.contains(&id) || self.objects.len() == MAX_OBJECTS {
-                return Ok(());
-            }
-            if !is_much(&mut records, &mut looked_at)? {
+            let may_begin = self.objects.len() < MAX_OBJECTS && !self.passed.contains(&id);
+            if !may_begin || !is_much(&mut records, &mut looked_at)? {
                 self.passed.insert(id);
+                run.is_whole = false;
                 return Ok(());
             }
         }
@@ -237,7 +246,7 @@ impl Ahead {
         self.segments.set_aside().map_err(io)?;
         self.under_way.push_back(id);
         if let (Some(first), Some(last)) = (first, last) {
-            let begun = Begun { object: None, first, last, index: Vec::new() };
+            let begun = Begun { destination, object: None, first, last, index: Vec::new() };
             let begun = self.objects.entry(id).or_insert(begun);
             begun.last = last;
             begun.index.push(position);
@@ -282,6 +291,11 @@ fn check_fit(reader: &RunReader) -> Result<(), AheadError> {
         return Err(AheadError::Unfit(what));
     }
     Ok(())
+}
+
+/// Which of them are repeats only the seal can tell, and needs to be told of them.
+fn has_identities(reader: &RunReader) -> Result<bool, AheadError> {
+    Ok(reader.identified().next().transpose()?.is_some())
 }
 
 /// The position after the last event of a record.

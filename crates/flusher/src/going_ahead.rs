@@ -48,7 +48,10 @@ impl GoingAhead {
         else {
             return Ok(false);
         };
-        let level = self.level.level(closed.len() - 1);
+        let mut level = self.level.level(closed.len() - 1);
+        if leave > 0 {
+            level = self.level.level_of_the_rest(level, self.ahead.as_ref().map(Ahead::level));
+        }
         match self.read(*run, level, compressors) {
             Ok(true) => Ok(closed.len() > leave + 1),
             // Somebody reads it; it is free in a moment.

@@ -74,7 +74,7 @@ pub(crate) fn seal(
     // W4: from here on ingest opens no run of this minute; those that it opened before are listed.
     durable::create_dir(&dir)?;
     durable::sync_parent(&dir)?;
-    let Some(runs) = open_runs(data, order)? else {
+    let Some(runs) = open_runs(data, order, ahead.as_ref())? else {
         return throw_away(&dir, Sealed::NotYet);
     };
     let names: Vec<RunName> = runs.iter().map(RunReader::name).collect();
@@ -164,13 +164,19 @@ fn next_part(data: &DataDir, minute: Minute) -> PartName {
 
 /// Opens the runs of the minute that are in no part yet; `None` where one is held and to be waited
 /// for. A run that cannot be opened at all is quarantined.
-fn open_runs(data: &DataDir, order: &SealOrder) -> wal::Result<Option<Vec<RunReader>>> {
+fn open_runs(
+    data: &DataDir,
+    order: &SealOrder,
+    ahead: Option<&Ahead>,
+) -> wal::Result<Option<Vec<RunReader>>> {
     let mut readers = Vec::new();
     for run in data.runs()? {
         if run.minute != order.minute || order.claimed.contains(&run) {
             continue;
         }
-        match RunReader::open(data, run) {
+        let was_read = ahead.is_some_and(|ahead| ahead.has_all_of(run.run));
+        let open = if was_read { RunReader::hold_read } else { RunReader::open };
+        match open(data, run) {
             Ok(reader) => readers.push(reader),
             // A reader lets go of it soon; only a writer is left behind.
             Err(wal::Error::Busy { .. }) if order.leave_held && is_held(&data.run_dir(run)) => {}

@@ -121,15 +121,21 @@ impl SealWriter {
                     Progress::Whole
                 }
             };
-            if stop.is_cancelled() {
-                return Ok(Progress::Stopped);
-            }
             if progress != Progress::Whole {
                 return Ok(progress);
             }
         }
-        // One whose destination was not told would be lost.
-        Ok(if self.begun.is_empty() { Progress::Whole } else { Progress::NotAsBegun })
+        // Those that no run tells of which something is left.
+        let mut begun: Vec<_> =
+            self.begun.iter().map(|(id, it)| (*id, it.destination.clone())).collect();
+        begun.sort_unstable_by_key(|(id, _)| *id);
+        for (id, destination) in begun {
+            let progress = self.write_object(reader, id, destination, stop)?;
+            if progress != Progress::Whole {
+                return Ok(progress);
+            }
+        }
+        Ok(Progress::Whole)
     }
 
     fn write_object(
@@ -173,12 +179,12 @@ impl SealWriter {
         let ended = ends.map(|(first, last)| Ended { destination, first, last, index: position });
         self.ended.push_back(ended);
         self.write_compressed()?;
-        Ok(Progress::Whole)
+        Ok(if stop.is_cancelled() { Progress::Stopped } else { Progress::Whole })
     }
 
     /// Goes on with an object that was compressed ahead.
     fn go_on(&mut self, begun: Begun) -> wal::Result<GoneOn> {
-        let Begun { object, first, last, index } = begun;
+        let Begun { object, first, last, index, .. } = begun;
         let object = object.expect("what is under way is waited for at the end of each run");
         self.segments.go_on(object).map_err(wal::Error::io(&self.segments_path))?;
         // F7: it was taken for granted that no event was a repeat.

@@ -102,8 +102,7 @@ impl Sealer {
                 minute,
                 claimed: self.claimed.iter().copied().filter(|run| run.minute == minute).collect(),
                 leave_held,
-                // As fast as before its end: what is left of it is waited for.
-                level: ahead.as_ref().map_or(level, |ahead| ahead.level().min(level)),
+                level: self.level.level_of_the_rest(level, ahead.as_ref().map(Ahead::level)),
                 window: self.window,
                 now: clock.now(),
                 stop: self.stop.clone(),

@@ -75,6 +75,8 @@ pub(crate) struct Database {
     dir: PathBuf,
     held: Held,
     reopen_bytes: AtomicU64,
+    /// Whether it was read before, and is empty to whoever reads it now.
+    was_read: bool,
     /// What beside the log was not what was written, and was made anew.
     damage: Option<String>,
 }
@@ -101,7 +103,13 @@ impl Database {
         let db = Some(recover_patiently(&dir)?);
         let state = State { db, read_bytes: 0, refused: None };
         let (state, reopen_bytes) = (Mutex::new(state), REOPEN_BYTES.into());
-        Ok(Self { state, dir, held, reopen_bytes, damage })
+        Ok(Self { state, dir, held, reopen_bytes, was_read: false, damage })
+    }
+
+    /// Holds a database that was read before, and does not open it.
+    pub(crate) fn was_read(dir: PathBuf, held: Held) -> Self {
+        let state = Mutex::new(State { db: None, read_bytes: 0, refused: None });
+        Self { state, dir, held, reopen_bytes: REOPEN_BYTES.into(), was_read: true, damage: None }
     }
 
     /// What beside the log was damaged. It has cost nothing.
@@ -138,12 +146,15 @@ impl Database {
         let state = State { db: Some(run.db().clone()), read_bytes: 0, refused: None };
         let (dir, state) = (run.dir().to_owned(), Mutex::new(state));
         let held = Held::Live { _run: run };
-        Self { state, dir, held, reopen_bytes: REOPEN_BYTES.into(), damage: None }
+        Self { state, dir, held, reopen_bytes: REOPEN_BYTES.into(), was_read: false, damage: None }
     }
 
     /// Fetches some of the entries that begin with `prefix`, from `start` on, without fences. None
     /// are left when none come.
     fn fetch(&self, prefix: &[u8], start: Bound<sled::IVec>) -> Result<VecDeque<Entry>, Damage> {
+        if self.was_read {
+            return Ok(VecDeque::new());
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let live = matches!(self.held, Held::Live { .. });
         if state.db.is_none()

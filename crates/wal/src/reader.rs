@@ -53,6 +53,20 @@ impl RunReader {
         Self::of(name, &dir.clone(), dir, Held::Run { _lock: lock }, vec![])
     }
 
+    /// Takes hold of a run that was closed, and of which all that it held was read before: it is empty to
+    /// whoever reads it now. One that was not closed is damaged.
+    pub fn hold_read(data: &DataDir, name: RunName) -> Result<Self> {
+        let dir = data.run_dir(name);
+        let lock = lock_of(&dir)?;
+        let closed = Closed::read(&dir)?;
+        if closed.is_none() {
+            return Err(Error::damaged(&dir.join(CLOSED_FILE), "is gone"));
+        }
+        let database = Arc::new(Database::was_read(dir, Held::Run { _lock: lock }));
+        let (was_never_closed, damage, shared) = (false, None, Arc::default());
+        Ok(Self { database, name, closed, was_never_closed, damage, shared, until: None })
+    }
+
     /// Opens a copy of a run for `admin`: opening a database writes to it, and this one may be
     /// needed as it is.
     pub fn open_copy(data: &DataDir, name: RunName) -> Result<Self> {

@@ -37,7 +37,7 @@ const CLOCK_PERIOD: Duration = Duration::from_millis(50);
 const REMEMBERED_MINUTES: usize = 4096;
 
 /// So many runs of a minute are as large as `LogOptions::run_bytes`; those after them are larger.
-const MAX_LARGE_RUNS: u64 = 16;
+const MAX_LARGE_RUNS: u64 = 48;
 
 /// With more destinations than this, what shares records is not worth another run.
 const MANY_DESTINATIONS: u32 = 4096;

@@ -318,6 +318,11 @@ impl Scan {
         }
     }
 
+    /// The same, of those that follow the key `last`.
+    pub(crate) fn after(database: &Arc<Database>, prefix: &[u8], last: &[u8]) -> Self {
+        Self { last: Some(sled::IVec::from(last)), ..Self::new(database, prefix) }
+    }
+
     /// Reads no more.
     pub(crate) fn end(&mut self) {
         self.fetched.clear();

@@ -153,6 +153,45 @@ impl FrameReader {
         if self.is_at_end() {
             return Ok(None);
         }
+        self.read_where(|_| true)
+    }
+
+    /// The next value, or `None` where its bytes are not `wanted`: they are then not looked at.
+    pub(crate) fn read_where<T: DeserializeOwned>(
+        &mut self,
+        wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<T>> {
+        let (length, checksum) = self.head()?;
+        let mut body = std::mem::take(&mut self.body);
+        body.resize(usize::try_from(length).unwrap_or_default(), 0);
+        let filled = self.fill(&mut body);
+        self.body = body;
+        filled?;
+        let value = if wanted(&self.body) {
+            if checksum != frame_checksum(self.kind, &self.owner, self.next.number, &self.body) {
+                return Err(self.damaged("does not match its checksum"));
+            }
+            Some(codec::decode(&self.body).map_err(|error| self.damaged(&error.to_string()))?)
+        } else {
+            None
+        };
+        self.pass(length);
+        Ok(value)
+    }
+
+    /// Passes over the next frame without a look at it; `false` at the end of the file.
+    pub(crate) fn skip(&mut self) -> Result<bool> {
+        if self.is_at_end() {
+            return Ok(false);
+        }
+        let (length, _) = self.head()?;
+        self.file.seek_relative(i64::from(length)).map_err(Error::io(&self.path))?;
+        self.pass(length);
+        Ok(true)
+    }
+
+    /// The length of the body and its checksum, which stand before it.
+    fn head(&mut self) -> Result<(u32, Checksum)> {
         let mut head = [0; 4];
         let mut checksum = Checksum::default();
         self.fill(&mut head)?;
@@ -162,18 +201,12 @@ impl FrameReader {
         if length > MAX_BODY_BYTES || u64::from(length) > left {
             return Err(self.damaged("is cut or has an impossible length"));
         }
-        let mut body = std::mem::take(&mut self.body);
-        body.resize(usize::try_from(length).unwrap_or_default(), 0);
-        let filled = self.fill(&mut body);
-        self.body = body;
-        filled?;
-        if checksum != frame_checksum(self.kind, &self.owner, self.next.number, &self.body) {
-            return Err(self.damaged("does not match its checksum"));
-        }
-        let value = codec::decode(&self.body).map_err(|error| self.damaged(&error.to_string()))?;
+        Ok((length, checksum))
+    }
+
+    fn pass(&mut self, length: u32) {
         self.next.offset += HEAD_BYTES + u64::from(length);
         self.next.number += 1;
-        Ok(Some(value))
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {

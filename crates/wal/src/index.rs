@@ -7,6 +7,8 @@
 //! for each object, one chunk or several:   first line | spans (run, time, first seq, count) | names
 //! ```
 
+mod chunks;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
@@ -21,6 +23,8 @@ use crate::frame::{FileKind, FrameReader, FrameWriter};
 use crate::layout::INDEX_FILE;
 use crate::manifest::{IndexPosition, ManifestHead};
 use crate::reader::EventRef;
+
+pub(crate) use chunks::IndexChunk;
 
 pub(crate) const KIND: FileKind = FileKind(*b"MLindx01");
 

@@ -8,6 +8,8 @@
 
 mod buckets;
 mod census;
+mod destination_list;
+mod event_detail;
 mod event_list;
 mod event_scan;
 #[cfg(test)]
@@ -15,16 +17,25 @@ mod event_tests;
 #[cfg(test)]
 mod fixture;
 mod group;
+mod keep;
 #[cfg(test)]
 mod list_tests;
 mod minute_list;
+mod name;
+mod overview;
 mod parked;
 mod part;
+mod parts;
 mod receipt_list;
 mod row;
 mod run;
 mod segment;
 mod show;
+mod stream;
+mod stream_scan;
+#[cfg(test)]
+mod stream_tests;
+mod table;
 mod verify;
 mod verify_part;
 mod verify_run;
@@ -41,12 +52,17 @@ use crate::layout::DataDir;
 
 pub(crate) use part::{Shelf, follow};
 
+pub use destination_list::{DestinationRow, DestinationState};
+pub use event_detail::{DeliveryObject, EventDetail, EventPayload};
 pub use minute_list::{MinuteRow, MinuteState};
+pub use name::NameFilter;
+pub use overview::{MinuteLook, MinuteStage, Overview};
 pub use parked::{ParkedObjects, ParkedRow};
 pub use receipt_list::{ReceiptQuery, ReceiptRow};
 pub use row::{Delivery, DeliveryState, Dest, EventRow};
 pub use segment::{BLOCK_BYTES, ObjectBytes};
 pub use show::{Destinations, ShowQuery, Shown, ShownEvent};
+pub use stream::{Stream, StreamPage, StreamQuery, StreamRow};
 pub use verify::{Checked, Damaged, Progress, VerifyReport};
 
 /// Looks into a data directory.

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{self, ControlServer};
 use crate::error::{Error, Result};
+use crate::inspect::NameFilter;
 use crate::layout::{DataDir, RunName};
 use crate::log::Shared;
-use crate::reader::RunReader;
+use crate::reader::{Around, RunReader};
 use crate::run::OpenRun;
 use crate::usage::bytes_on_disk;
 
@@ -29,7 +30,23 @@ pub(crate) enum Request {
     Run,
     Buckets,
     Events { payload: bool, filter: LiveFilter },
+    Around(LiveAround),
     Drain,
+}
+
+/// Which events of the open minute are wanted: those next to an id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LiveAround {
+    /// Their run: where another one is written by now, there are none.
+    pub(crate) run: String,
+    pub(crate) centre: EventId,
+    /// So many before it, or some more, and so many from it on.
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+    pub(crate) name: Option<NameFilter>,
+    /// Whether the payload of the event `centre` is wanted as well.
+    pub(crate) payload: bool,
 }
 
 /// Which events of the open minute are wanted.
@@ -66,6 +83,9 @@ pub struct LiveEvent {
     pub name: Option<EventName>,
     /// Where it goes.
     pub destination: Destination,
+    /// The bytes of its line, where it was asked for the events next to an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Its line, where it was asked for. Every line is UTF-8: ingest takes nothing else.
     pub payload: Option<String>,
 }
@@ -75,6 +95,8 @@ pub struct LiveEvent {
 pub(crate) enum Line {
     Event(LiveEvent),
     Error(String),
+    /// The run that was asked for is not written any more.
+    Gone,
     /// The answer was not cut.
     End,
 }
@@ -109,6 +131,7 @@ impl LiveLog {
                 write_line(out, &buckets.unwrap_or_default())
             }
             Request::Events { payload, filter } => self.events(payload, &filter, out),
+            Request::Around(around) => self.around(&around, out),
             Request::Drain => {
                 tracing::info!(at = %self.clock.now(), "told to drain");
                 write_line(out, &self.shared.drain_blocking())
@@ -151,6 +174,7 @@ impl LiveLog {
                             id: event.id,
                             name: event.event_name(),
                             destination: destination.clone(),
+                            bytes: None,
                             payload: payload.then(|| line.into_owned()),
                         }),
                     )?;
@@ -158,6 +182,36 @@ impl LiveLog {
             }
         }
         write_line(out, &Line::End)
+    }
+}
+
+impl LiveLog {
+    fn around(&self, wanted: &LiveAround, out: &mut dyn Write) -> io::Result<()> {
+        let run = self.shared.current().filter(|run| run.name().to_string() == wanted.run);
+        let Some(run) = run else { return write_line(out, &Line::Gone) };
+        let LiveAround { centre, before, after, ref name, payload, .. } = *wanted;
+        let around = Around { centre, before, after, name: name.as_ref() };
+        let (mut written, mut failure) = (Ok(()), None);
+        RunReader::live(run).around(
+            &around,
+            &mut |destination, event| {
+                let has_payload = payload && event.id == centre;
+                let line = || String::from_utf8_lossy(event.payload).into_owned();
+                let line = Line::Event(LiveEvent {
+                    id: event.id,
+                    name: event.event_name(),
+                    destination: destination.clone(),
+                    bytes: Some(event.payload.len() as u64),
+                    payload: has_payload.then(line),
+                });
+                if written.is_ok() {
+                    written = write_line(out, &line);
+                }
+            },
+            &mut |damage| failure = failure.take().or(Some(damage.what)),
+        );
+        written?;
+        write_line(out, &failure.map_or(Line::End, Line::Error))
     }
 }
 
@@ -185,7 +239,9 @@ fn call_each(
     let mut answered = 0;
     let patience = match request {
         Request::Summary | Request::Run => control::LOOK_PATIENCE,
-        Request::Buckets | Request::Events { .. } | Request::Drain => WORK_PATIENCE,
+        Request::Buckets | Request::Events { .. } | Request::Around(_) | Request::Drain => {
+            WORK_PATIENCE
+        }
     };
     for socket in control::sockets(data, SOCKET) {
         let Some(mut answer) = control::call(data, &socket, request, patience)? else { continue };
@@ -258,7 +314,7 @@ pub fn live_events(
     let answered = call_each(data, &request, |socket, line| {
         match parse(data, socket, line)? {
             Line::Event(event) => each(event),
-            Line::End => whole += 1,
+            Line::End | Line::Gone => whole += 1,
             Line::Error(message) => {
                 let path = data.root().join(format!("{socket}.sock"));
                 return Err(Error::Control { path, message });
@@ -272,6 +328,29 @@ pub fn live_events(
         let message = "an ingest process went away in the middle of its answer".to_owned();
         Err(Error::Control { path: data.root().to_owned(), message })
     }
+}
+
+/// Calls `each` with events of an open minute that are next to an id, in no order; `false` where no
+/// ingest process writes its run any more.
+pub(crate) fn live_around(
+    data: &DataDir,
+    wanted: LiveAround,
+    mut each: impl FnMut(LiveEvent),
+) -> Result<bool> {
+    let mut found = false;
+    call_each(data, &Request::Around(wanted), |socket, line| {
+        match parse(data, socket, line)? {
+            Line::Event(event) => each(event),
+            Line::End => found = true,
+            Line::Gone => {}
+            Line::Error(message) => {
+                let path = data.root().join(format!("{socket}.sock"));
+                return Err(Error::Control { path, message });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Tells every ingest process to take no more events and to close its minute; returns how many

@@ -1,5 +1,7 @@
 //! Reading a run's log of one minute back: by destination, then by position.
 
+mod around;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +19,8 @@ use crate::records::{Records, SharedOf};
 use crate::run::OpenRun;
 use crate::shared::{self, SHARED_PREFIX, SharedKey};
 use crate::spread::Spread;
+
+pub(crate) use around::Around;
 
 /// What can't be read back of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

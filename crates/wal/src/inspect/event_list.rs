@@ -18,7 +18,7 @@ use crate::layout::DataDir;
 const MARGIN: usize = 1 << 16;
 
 /// How many lines with the name of a known event are kept on either side of it.
-const NAMESAKES: usize = 1 << 12;
+pub(crate) const NAMESAKES: usize = 1 << 12;
 
 /// The latest events, newest first, and the first thing that could not be read.
 ///
@@ -81,7 +81,7 @@ fn read_back(scan: &mut EventScan<'_>, minutes: BTreeMap<Minute, MinuteDirs>, qu
 }
 
 /// The lines of a window without those of a commit that is cut in two.
-fn whole_commits(window: &Window) -> Vec<&Line> {
+pub(crate) fn whole_commits(window: &Window) -> Vec<&Line> {
     let lines: Vec<&Line> = window.lines().collect();
     let commit = |line: &Line| (line.id.time(), line.id.run());
     let whole =

@@ -93,6 +93,7 @@ impl<'s> EventScan<'s> {
                 state,
                 key: Some(object.key.clone()),
                 error: error.map(str::to_owned),
+                mean_bytes: None,
             });
             self.read_lines(view, &object, &place)?;
         }
@@ -168,6 +169,7 @@ impl RunSink for RunLines<'_> {
                 state: DeliveryState::Logged,
                 key: None,
                 error: None,
+                mean_bytes: None,
             })),
         };
         let name = (!event.name.is_empty()).then_some(event.name);

@@ -89,12 +89,14 @@ mod tests {
                     id: EventId::new(UnixMillis::new(*commit), RunId::from_bits(1), Seq::new(seq)),
                     name: EventName::new(name).ok(),
                     number: None,
+                    bytes: None,
                     place: Arc::new(Place {
                         destination,
                         destination_id,
                         state,
                         key: None,
                         error: None,
+                        mean_bytes: None,
                     }),
                 }
             })

@@ -162,7 +162,8 @@ fn locate(data: &DataDir, name: PartName) -> Option<(Shelf, PathBuf)> {
     is_there(&dir).then_some((Shelf::Quarantine, dir))
 }
 
-fn state(shelf: Shelf, outcome: Option<&Outcome>) -> (DeliveryState, Option<&str>) {
+/// How far an object has come by the last word on it, and its last error.
+pub(crate) fn state(shelf: Shelf, outcome: Option<&Outcome>) -> (DeliveryState, Option<&str>) {
     match outcome {
         Some(Outcome::Delivered(_)) => (DeliveryState::Delivered, None),
         Some(Outcome::Quarantined(why)) => (DeliveryState::Quarantined, Some(&why.error)),

@@ -16,6 +16,8 @@ pub(crate) struct Place {
     pub(crate) state: DeliveryState,
     pub(crate) key: Option<ObjectKey>,
     pub(crate) error: Option<String>,
+    /// The bytes of a payload there, in the mean, where that is known.
+    pub(crate) mean_bytes: Option<u64>,
 }
 
 /// One event to one destination.
@@ -25,6 +27,8 @@ pub(crate) struct Line {
     pub(crate) name: Option<EventName>,
     /// Its number in the object, from 1.
     pub(crate) number: Option<u64>,
+    /// The bytes of its payload, where they were seen.
+    pub(crate) bytes: Option<u64>,
     pub(crate) place: Arc<Place>,
 }
 
@@ -87,6 +91,18 @@ impl Window {
         number: Option<u64>,
         place: &Arc<Place>,
     ) {
+        self.offer_sized(id, name, number, None, place);
+    }
+
+    /// The same with the bytes of its payload.
+    pub(crate) fn offer_sized(
+        &mut self,
+        id: EventId,
+        name: Option<&str>,
+        number: Option<u64>,
+        bytes: Option<u64>,
+        place: &Arc<Place>,
+    ) {
         if self.is_beyond(id, id) {
             return;
         }
@@ -96,7 +112,7 @@ impl Window {
             return;
         }
         let name = name.and_then(|name| EventName::new(name).ok());
-        side.insert(id, Line { id, name, number, place: Arc::clone(place) });
+        side.insert(id, Line { id, name, number, bytes, place: Arc::clone(place) });
         if side.len() > self.capacity {
             if is_before {
                 self.cut = true;
@@ -105,6 +121,24 @@ impl Window {
                 side.pop_last();
             }
         }
+    }
+
+    /// Whether no line up to `bound` has a place any more. Notes that the window is cut.
+    pub(crate) fn is_full_above(&mut self, bound: EventId) -> bool {
+        let is_full = self.before.len() >= self.capacity
+            && self.before.keys().next().is_some_and(|lowest| bound < *lowest);
+        self.cut |= is_full;
+        is_full
+    }
+
+    /// The id that the window is around.
+    pub(crate) fn centre(&self) -> EventId {
+        self.centre
+    }
+
+    /// How many lines each side may have.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// How many lines there are.
@@ -134,7 +168,8 @@ mod tests {
     fn place(state: DeliveryState) -> Arc<Place> {
         let destination = Destination::parse("bucket", "p").unwrap();
         let destination_id = DestinationId::of(&destination);
-        Arc::new(Place { destination, destination_id, state, key: None, error: None })
+        let (key, error, mean_bytes) = (None, None, None);
+        Arc::new(Place { destination, destination_id, state, key, error, mean_bytes })
     }
 
     fn seqs(window: &Window) -> Vec<u32> {

@@ -1,0 +1,182 @@
+//! The events of a run that are next to one id, reading no more than these: heads of all records,
+//! which are few, and the events of those that are near.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::{Destination, EventId, Seq, UnixMillis};
+
+use crate::database::Scan;
+use crate::inspect::NameFilter;
+use crate::reader::{Damage, EventRef, Frames, Record, RunReader};
+use crate::record::{self, DestKey, Key};
+use crate::records::{Records, SharedOf};
+use crate::shared::{self, SHARED_PREFIX, SharedKey};
+
+/// Which events are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
+    /// Those next to this id.
+    pub(crate) centre: EventId,
+    /// So many before it, or some more.
+    pub(crate) before: usize,
+    /// So many from it on, or some more.
+    pub(crate) after: usize,
+    /// Only those whose names fit.
+    pub(crate) name: Option<&'a NameFilter>,
+}
+
+/// A record of which only the head was looked at.
+struct Head {
+    time: UnixMillis,
+    first: Seq,
+    key: sled::IVec,
+    /// Whose events it holds; `None` where it holds those of several.
+    destination: Option<DestKey>,
+}
+
+impl RunReader {
+    /// Calls `each` with the events that are wanted, in no order, and `damaged` with what cannot be
+    /// read of them.
+    pub(crate) fn around(
+        &self,
+        wanted: &Around<'_>,
+        each: &mut dyn FnMut(&Destination, &EventRef<'_>),
+        damaged: &mut dyn FnMut(Damage),
+    ) {
+        let mut heads = self.heads(damaged);
+        heads.sort_unstable_by_key(|head| (head.time, head.first));
+        let id = |head: &Head| EventId::new(head.time, self.name.run, head.first);
+        let split = heads.partition_point(|head| id(head) < wanted.centre);
+        let (before, after) = heads.split_at(split);
+        let mut hand = HandOut { of: self, name: wanted.name, known: HashMap::new(), each };
+        let mut left = wanted.before;
+        for head in before.iter().rev() {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(hand.record(head, damaged));
+        }
+        let mut left = wanted.after;
+        for head in after {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(hand.record(head, damaged));
+        }
+    }
+
+    fn heads(&self, damaged: &mut dyn FnMut(Damage)) -> Vec<Head> {
+        let until = self.until.unwrap_or(u32::MAX);
+        let is_there = |first: Seq| first.get() < until;
+        let mut heads = Vec::new();
+        let mut note = |found: Result<Option<Head>, Damage>| match found {
+            Ok(head) => heads.extend(head),
+            Err(damage) => damaged(damage),
+        };
+        for entry in Scan::new(&self.database, &record::EVENTS_PREFIX) {
+            note(entry.and_then(|(key, value)| match Key::parse(&key) {
+                Some(Key::Events { destination, first, slice: 0, .. }) if is_there(first) => {
+                    let (head, _) = record::decode_events(&key, &value).map_err(lost)?;
+                    let (time, destination) = (head.time(), Some(destination));
+                    Ok(Some(Head { time, first, key, destination }))
+                }
+                _ => Ok(None),
+            }));
+        }
+        for entry in Scan::new(&self.database, &SHARED_PREFIX) {
+            note(entry.and_then(|(key, value)| match SharedKey::parse(&key) {
+                Some(SharedKey::Record(_, first)) if is_there(first) => {
+                    let (head, _) = shared::decode_head(&key, &value).map_err(lost)?;
+                    Ok(Some(Head { time: head.time(), first, key, destination: None }))
+                }
+                _ => Ok(None),
+            }));
+        }
+        heads
+    }
+
+    /// The record of one destination that begins at a key.
+    fn own_record(&self, key: &[u8], destination: DestKey) -> Option<Result<Record, Damage>> {
+        // Nothing lies between a key without its last byte and the key.
+        let last = key.split_last().map_or(key, |(_, last)| last);
+        let entries = Scan::after(&self.database, &destination.events_prefix(), last);
+        let mut records = Records {
+            entries,
+            shared: SharedOf::new(&Arc::default(), &self.database, destination),
+            damage: None,
+            of: self.name,
+            until: u32::MAX,
+            // What is missing before it is not asked for.
+            read: u32::MAX,
+            open_end: self.was_never_closed.then(|| Arc::clone(&self.database)),
+        };
+        records.next()
+    }
+}
+
+fn lost(error: impl std::fmt::Display) -> Damage {
+    Damage { missing: 0, what: error.to_string() }
+}
+
+struct HandOut<'h> {
+    of: &'h RunReader,
+    name: Option<&'h NameFilter>,
+    known: HashMap<DestKey, Option<Destination>>,
+    each: &'h mut dyn FnMut(&Destination, &EventRef<'_>),
+}
+
+impl HandOut<'_> {
+    /// Hands out the events of a record; returns how many.
+    fn record(&mut self, head: &Head, damaged: &mut dyn FnMut(Damage)) -> usize {
+        let handed = match head.destination {
+            Some(destination) => match self.of.own_record(&head.key, destination) {
+                Some(record) => record.and_then(|record| self.events(destination, &record)),
+                None => Ok(0),
+            },
+            None => self.shared(head),
+        };
+        handed.unwrap_or_else(|damage| {
+            damaged(damage);
+            0
+        })
+    }
+
+    fn shared(&mut self, head: &Head) -> Result<usize, Damage> {
+        let Some(entry) = Scan::new(&self.of.database, &head.key).next() else { return Ok(0) };
+        let (key, value) = entry?;
+        let (_, mut rest) = shared::decode_head(&key, &value).map_err(lost)?;
+        let (run, time, mut seq, mut handed) = (self.of.name.run, head.time, head.first.get(), 0);
+        while !rest.is_empty() {
+            let (entry, behind) = shared::decode_entry(rest).map_err(lost)?;
+            let (first, frames) = (Seq::new(seq), Frames::Loose(entry.frames.to_vec()));
+            let record = Record { run, time, first, events: entry.events, frames };
+            handed += self.events(entry.destination, &record)?;
+            seq = seq.saturating_add(entry.events);
+            rest = behind;
+        }
+        Ok(handed)
+    }
+
+    fn events(&mut self, destination: DestKey, record: &Record) -> Result<usize, Damage> {
+        let of = self.of;
+        let known = self.known.entry(destination).or_insert_with(|| {
+            let key = destination.definition_key();
+            let (key, value) = Scan::new(&of.database, &key).next()?.ok()?;
+            record::decode_definition(&key, &value).ok()
+        });
+        let Some(known) = known else {
+            let what = "a destination is lost".to_owned();
+            return Err(Damage { missing: u64::from(record.events), what });
+        };
+        let mut handed = 0;
+        for event in record.iter() {
+            let event = event?;
+            if self.name.is_none_or(|name| name.fits(event.name)) {
+                handed += 1;
+                (self.each)(known, &event);
+            }
+        }
+        Ok(handed)
+    }
+}

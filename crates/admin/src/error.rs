@@ -1,6 +1,7 @@
 //! How a command of `admin` ends other than well.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use wal::inspect::Damaged;
@@ -84,6 +85,26 @@ pub enum Error {
     /// A bucket cannot be delivered to.
     #[error("doctor: {} cannot be delivered to: mend what is told above", human::count(*.0, "bucket"))]
     Unusable(u64),
+    /// The page of the inspector cannot be served at its address.
+    #[error("inspector: {address}: {source}: choose another address with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Who is not on this machine would see everything.
+    #[error(
+        "inspector: {0} is not on loopback: the page shows every payload: give a file with a token of \
+         16 characters at least with --token-file"
+    )]
+    Open(SocketAddr),
+    /// A token that could be guessed.
+    #[error(
+        "inspector: the token in the file is too short: put one of 16 characters at least into it, \
+         made by `openssl rand -hex 32` for example"
+    )]
+    ShortToken,
     /// There is no such data directory.
     #[error(
         "data directory {}: does not exist: check data_dir, --config and --data-dir", .0.display()

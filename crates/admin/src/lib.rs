@@ -13,6 +13,7 @@ mod events;
 #[cfg(test)]
 mod fixture;
 mod human;
+mod inspector;
 mod minutes;
 mod objects;
 mod place;
@@ -33,6 +34,7 @@ pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
 pub use drain::drain;
 pub use error::{Error, Result};
 pub use events::events;
+pub use inspector::{Inspection, InspectionOptions};
 pub use minutes::minutes;
 pub use objects::{ObjectsQuery, verify_objects};
 pub use receipts::receipts;

@@ -9,10 +9,14 @@ use wal::{ControlServer, DataDir};
 
 use crate::deliver::Delivery;
 use crate::flusher::Early;
+use crate::health::Failing;
 use crate::part::DestinationFilter;
 
 /// The name of the flusher's socket in the data directory.
 const SOCKET: &str = "flusher";
+
+/// So many destinations and buckets that fail are told at most.
+const MAX_FAILING: usize = 1000;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -24,6 +28,8 @@ enum Request {
     },
     /// Seal what nobody holds, also before its minute is over.
     Drain,
+    /// Say what fails, and when it is tried again.
+    Failing,
     /// Say that you are there.
     Hello,
 }
@@ -61,6 +67,10 @@ pub(crate) fn serve(
                 wake.notify_one();
                 serde_json::to_writer(&mut *out, &Retried { retried })?;
             }
+            Request::Failing => {
+                let failing = delivery.health(|health| health.troubles(MAX_FAILING));
+                serde_json::to_writer(&mut *out, &failing)?;
+            }
             Request::Hello => serde_json::to_writer(&mut *out, &Hello { running: true })?,
             Request::Drain => {
                 early.set();
@@ -85,6 +95,13 @@ pub fn ask_retry(data: &DataDir, filter: &DestinationFilter) -> wal::Result<Opti
 pub fn ask_drain(data: &DataDir) -> wal::Result<Option<()>> {
     let answer = wal::call(data, SOCKET, &Request::Drain, wal::LOOK_PATIENCE)?;
     answer.map(|answer| read::<Draining>(data, answer).map(drop)).transpose()
+}
+
+/// Asks a running flusher which destinations and buckets fail, and when they are tried again; `None`
+/// where none runs. There may be more than it tells.
+pub fn ask_failing(data: &DataDir) -> wal::Result<Option<Vec<Failing>>> {
+    let answer = wal::call(data, SOCKET, &Request::Failing, wal::LOOK_PATIENCE)?;
+    answer.map(|answer| read(data, answer)).transpose()
 }
 
 /// Whether a flusher runs. One that does not answer is an error.
@@ -113,8 +130,11 @@ mod tests {
         let retry = || ask_retry(&data, &DestinationFilter::default()).map(drop);
         let drain = || ask_drain(&data).map(drop);
         let look = || is_running(&data).map(drop);
+        let failing = || ask_failing(&data).map(drop);
         thread::scope(|scope| {
-            for asked in [scope.spawn(retry), scope.spawn(drain), scope.spawn(look)] {
+            for asked in
+                [scope.spawn(retry), scope.spawn(drain), scope.spawn(look), scope.spawn(failing)]
+            {
                 let error = asked.join().unwrap().unwrap_err();
                 let what = "flusher.sock: flusher does not answer: it is stopped or hung";
                 assert!(error.to_string().ends_with(what), "{error}");

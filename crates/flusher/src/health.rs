@@ -15,7 +15,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Bucket, Destination, UnixMillis};
+use model::{Bucket, Destination, Prefix, UnixMillis};
+use serde::{Deserialize, Serialize};
 use store::Class;
 
 /// The first pause after a failure; it doubles with each further one.
@@ -48,6 +49,23 @@ pub(crate) enum Gate {
 /// longest pause: what lies beyond that was put off before the clock went back.
 pub(crate) fn is_due(at: UnixMillis, now: UnixMillis) -> bool {
     at <= now || at.since(now) > PARKED_PAUSE
+}
+
+/// A destination or a bucket that fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The prefix; `None` where it is the whole bucket.
+    pub prefix: Option<Prefix>,
+    /// How many tries in a row have failed.
+    pub failures: u32,
+    /// Whether a person must mend it.
+    pub parked: bool,
+    /// What S3 said last.
+    pub error: String,
+    /// When it is tried again.
+    pub next_try: UnixMillis,
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +198,24 @@ impl Health {
             .then(|| format!("the last {failures} tries to deliver failed: {}", self.last_error))
     }
 
+    /// What fails and when it is tried again, up to `limit` destinations and buckets.
+    pub(crate) fn troubles(&self, limit: usize) -> Vec<Failing> {
+        let of = |bucket: &Bucket, prefix: Option<&Prefix>, trouble: &Trouble| Failing {
+            bucket: bucket.clone(),
+            prefix: prefix.cloned(),
+            failures: trouble.failures,
+            parked: trouble.parked,
+            error: trouble.why.to_string(),
+            next_try: trouble.next_try,
+        };
+        let buckets = self.buckets.iter().filter(|(_, trouble)| trouble.all.is_suspect());
+        let buckets = buckets.map(|(bucket, trouble)| of(bucket, None, &trouble.all));
+        let destinations = self.destinations.iter();
+        let destinations = destinations
+            .map(|(destination, it)| of(destination.bucket(), Some(destination.prefix()), it));
+        buckets.chain(destinations).take(limit).collect()
+    }
+
     /// How many destinations and buckets wait for a person.
     pub(crate) fn parked(&self) -> usize {
         let destinations = self.destinations.values().filter(|trouble| trouble.parked);
@@ -307,6 +343,20 @@ mod tests {
             let parked = Gate::Parked(at(300_300), Arc::from("gone"));
             assert_eq!(health.gate(&destination(prefix), at(300)), parked);
         }
+    }
+
+    #[test]
+    fn what_fails_is_told_with_its_next_try() {
+        let mut health = Health::default();
+        assert_eq!(health.troubles(9), []);
+        health.failed(&destination("a"), Class::Park, "denied", at(0), 0.0);
+        health.failed(&destination("b"), Class::ParkBucket, "gone", at(0), 0.0);
+        let mut told = health.troubles(9);
+        told.sort_by_key(|it| it.prefix.is_none());
+        let told: Vec<_> = told.iter().map(|it| (it.prefix.is_some(), &*it.error)).collect();
+        assert_eq!(told, [(true, "denied"), (false, "gone")]);
+        let next = health.troubles(9).iter().all(|it| it.next_try == at(300_000) && it.parked);
+        assert!(next && health.troubles(1).len() == 1);
     }
 
     #[test]

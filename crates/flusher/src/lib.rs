@@ -41,7 +41,8 @@ mod settle;
 mod writing;
 
 pub use config::{Config, GzipLevel, GzipLevelError};
-pub use control::{ask_drain, ask_retry, is_running};
+pub use control::{ask_drain, ask_failing, ask_retry, is_running};
 pub use error::Error;
 pub use flusher::{Drained, run, run_once, run_once_for};
+pub use health::Failing;
 pub use part::DestinationFilter;

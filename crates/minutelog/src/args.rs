@@ -74,10 +74,11 @@ own configuration: MINUTELOG__… variables have no say in it, and a warning nam
         after_help = "Example:\n  minutelog demo\n  minutelog demo --events 1000 --interval 2s     --interval 2s makes a minute shorter"
     )]
     Demo(DemoArgs),
-    /// Run S3, ingest and flusher on this machine until Ctrl-C
+    /// Run S3, ingest, flusher and inspector on this machine until Ctrl-C
     #[cfg(feature = "embedded")]
     #[command(
-        long_about = "Run an embedded S3 server, ingest and flusher on this machine until Ctrl-C. Data is kept in \
+        long_about = "Run an embedded S3 server, ingest, flusher and the inspector (a page of events, minutes \
+and destinations) on this machine until Ctrl-C. Data is kept in \
 ./minutelog-dev, or where --data-dir says. Everything listens on loopback only. It makes its own configuration: \
 MINUTELOG__… variables have no say in it, and a warning names them. The embedded server keeps objects in files: \
 unlike S3 it takes no more than 255 bytes between two slashes of a prefix, and no objects of over 16 MiB under \

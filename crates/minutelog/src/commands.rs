@@ -10,6 +10,7 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod flusher;
 pub(crate) mod ingest;
+pub(crate) mod inspector;
 pub(crate) mod s3;
 pub(crate) mod token;
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Bucket, Interval};
 
-pub(crate) use self::ports::Ports;
+pub(crate) use self::ports::{Ports, free_near};
 use self::service::{Service, write_file};
 use crate::config::{AuthMode, Config};
 use crate::embedded::{REGION, Server};

@@ -1,5 +1,7 @@
 //! The command line of `minutelog admin`.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -46,6 +48,14 @@ mended.",
         after_help = "Example:\n  minutelog admin doctor\n  minutelog admin doctor --bucket my-bucket --write --json"
     )]
     Doctor(DoctorArgs),
+    /// A web page of events, minutes and destinations: live, read-only
+    #[command(
+        long_about = "Serve a web page of events, minutes and destinations until Ctrl-C: live and read-only, while the \
+services run and while they don't. On another address than loopback it asks for the token in the file that \
+--token-file names; what it sends is not encrypted there: put a proxy with TLS before it.",
+        after_help = "Example:\n  minutelog admin inspector\n  minutelog admin inspector --listen 0.0.0.0:9603 --token-file /etc/minutelog/inspector.token"
+    )]
+    Inspector(InspectorArgs),
     /// Try parked destinations now
     #[command(
         after_help = "Example:\n  minutelog admin retry\n  minutelog admin retry --bucket my-bucket --prefix test/"
@@ -140,6 +150,17 @@ pub(crate) struct DoctorArgs {
     /// Write one small object twice to learn about conditional writes; deleted again where allowed
     #[arg(long)]
     pub(crate) write: bool,
+}
+
+/// `admin inspector`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectorArgs {
+    /// Where the page is
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9603")]
+    pub(crate) listen: SocketAddr,
+    /// A file with the token that the page asks for; needed where ADDRESS is not on loopback
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// `admin drain`.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use wal::inspect::{Destinations, ReceiptQuery, ShowQuery};
 use wal::{EventQuery, Inspector};
 
-use super::{doctor, flusher::service_config, load_config, runtime, s3, token};
+use super::{doctor, flusher::service_config, inspector, load_config, runtime, s3, token};
 use crate::args::Global;
 use crate::args::admin::{
     AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ShowArgs,
@@ -27,6 +27,9 @@ pub(crate) fn run(global: &Global, command: AdminCommand) -> Result<(), Failure>
         _ => {}
     }
     let config = load_config(global)?.config;
+    if let AdminCommand::Inspector(args) = command {
+        return inspector::run(&config, &args, global.json).or_else(Stop::into_result);
+    }
     let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr());
     let mut screen = admin::Screen {
         out: &mut out,
@@ -66,7 +69,7 @@ fn report(
         AdminCommand::Doctor(args) => doctor::run(config, args, screen)?,
         AdminCommand::Retry(args) => retry(config, args, screen)?,
         AdminCommand::Drain(args) => drain(config, &args, screen)?,
-        AdminCommand::Policy(_) | AdminCommand::Token(_) => {}
+        AdminCommand::Policy(_) | AdminCommand::Token(_) | AdminCommand::Inspector(_) => {}
     }
     Ok(())
 }
@@ -146,7 +149,7 @@ fn policy(global: &Global, args: &PolicyArgs) -> Result<(), Failure> {
 }
 
 /// Why a report ends early.
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// Its reader has seen enough and closed the pipe: no failure.
     Seen,
     Failure(Failure),
@@ -181,7 +184,10 @@ impl From<admin::Error> for Stop {
             admin::Error::NotLookedAt(_)
             | admin::Error::Undelivered(_)
             | admin::Error::NotCompared(_) => Code::TryAgain,
-            admin::Error::Unreadable(_) | admin::Error::Unusable(_) => Code::Unavailable,
+            admin::Error::Unreadable(_) | admin::Error::Unusable(_) | admin::Error::Bind { .. } => {
+                Code::Unavailable
+            }
+            admin::Error::Open(_) | admin::Error::ShortToken => Code::Usage,
             admin::Error::Misconfigured(_) => Code::Config,
             admin::Error::Internal(_) => Code::Internal,
         };

@@ -1,16 +1,21 @@
-//! `minutelog dev`: S3, ingest and flusher on this machine, until Ctrl-C.
+//! `minutelog dev`: S3, ingest, flusher and the inspector on this machine, until Ctrl-C.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
-use model::Bucket;
+use admin::{Inspection, InspectionOptions};
+use model::{Bucket, SystemClock};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use wal::Lock;
 
-use super::runtime;
+use super::admin::Stop;
+use super::{inspector, runtime};
 use crate::args::{DevArgs, Global};
 use crate::failure::{Code, Failure};
-use crate::local::{Local, Ports};
+use crate::local::{Local, Ports, free_near};
 use crate::output;
 use crate::signals;
 
@@ -18,6 +23,7 @@ const BUCKET: &str = "my-bucket";
 const DIRECTORY: &str = "minutelog-dev";
 const S3_PORT: u16 = 9000;
 const SERVICE_PORTS: [u16; 3] = [9600, 9601, 9602];
+const INSPECTOR_PORT: u16 = 9603;
 
 /// Runs `dev`.
 pub(crate) fn run(global: &Global, args: &DevArgs) -> Result<(), Failure> {
@@ -57,24 +63,49 @@ async fn dev(shown: &Path, directory: &Path, args: &DevArgs, json: bool) -> Resu
         local = Local::start(directory, &bucket, args.interval, ports) => local?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    let inspection = inspect(&local, directory)?;
+    let page = inspection.address();
     if json {
-        output::print_json(&addresses(&local))?;
+        output::print_json(&addresses(&local, page))?;
     } else {
-        output::print(&welcome(&local, shown, args))?;
+        output::print(&welcome(&local, page, shown, args))?;
     }
+    // It goes on while the services stop, and is stopped with them.
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(inspection.serve(Arc::new(SystemClock), stop.clone()));
     let ended = tokio::select! {
         failure = local.failed() => Err(failure),
         () = shutdown.cancelled() => Ok(()),
     };
+    stop.cancel();
     if !json && ended.is_ok() {
         output::print("\n  stopping\n")?;
     }
-    ended.and(local.stop().await)
+    let stopped = local.stop().await;
+    if let Err(error) = serving.await {
+        tracing::warn!(%error, "the inspector has died");
+    }
+    ended.and(stopped)
 }
 
-fn addresses(local: &Local) -> serde_json::Value {
+/// The inspector of what `local` has, on its own port or on a free one.
+fn inspect(local: &Local, directory: &Path) -> Result<Inspection, Failure> {
+    let options = InspectionOptions {
+        data_dir: directory.join("data"),
+        ingest: format!("http://{}", local.ingest_address),
+        token: None,
+    };
+    let bound = Inspection::bind(free_near(INSPECTOR_PORT), options);
+    bound.map_err(|error| match Stop::from(error) {
+        Stop::Failure(failure) => failure,
+        Stop::Seen => Failure::new(Code::Internal, "inspector: nothing was printed yet"),
+    })
+}
+
+fn addresses(local: &Local, page: SocketAddr) -> serde_json::Value {
     let (ingest_pid, flusher_pid) = local.pids();
     json!({
+        "inspector": inspector::url(page),
         "ingest": format!("http://{}", local.ingest_address),
         "ingest_ops": format!("http://{}", local.ingest_ops),
         "ingest_pid": ingest_pid,
@@ -86,7 +117,7 @@ fn addresses(local: &Local) -> serde_json::Value {
     })
 }
 
-fn welcome(local: &Local, shown: &Path, args: &DevArgs) -> String {
+fn welcome(local: &Local, page: SocketAddr, shown: &Path, args: &DevArgs) -> String {
     let program = env::args().next().unwrap_or_else(|| "minutelog".into());
     let (ingest, s3) = (local.ingest_address, &local.s3_url);
     let (ingest_ops, flusher_ops) = (local.ingest_ops, local.flusher_ops);
@@ -97,6 +128,7 @@ minutelog dev: S3, ingest and flusher on this machine, one object every {interva
 
   ingest    http://{ingest}
   S3        {s3}   bucket {BUCKET}; others come into being when first used
+  inspector {page}   events, minutes and destinations in a browser, live
   metrics   http://{ingest_ops}/metrics  http://{flusher_ops}/metrics
   data      {directory}   the log, the buckets, ingest.log, flusher.log
 
@@ -112,9 +144,10 @@ Look into the log:
 
   {program} admin log --config {config}
 
-Ctrl-C stops all three; the data stays.
+Ctrl-C stops all of it; the data stays.
 "#,
         interval = args.interval,
+        page = inspector::url(page),
         directory = shown.display(),
         config = config.display(),
     )

@@ -32,6 +32,13 @@ impl Ports {
     }
 }
 
+/// Where a page of this machine's own is served: this port, or a free one where it is taken.
+pub(crate) fn free_near(port: u16) -> SocketAddr {
+    bind(port)
+        .and_then(|listener| listener.local_addr())
+        .unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
 fn bind(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {

@@ -13,6 +13,7 @@
 )]
 
 mod binary;
+mod browser;
 mod client;
 mod ledger;
 mod load;
@@ -27,6 +28,7 @@ mod site;
 mod tls;
 
 pub use binary::{binary, choose_binary};
+pub use browser::Browser;
 pub use client::{Answer, Client, encoded};
 pub use ledger::{Ledger, Sent};
 pub use load::{Load, LoadPlan, Witness};

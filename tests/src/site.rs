@@ -215,6 +215,23 @@ impl Site {
         self.start(Kind::Flusher, &[])
     }
 
+    /// Starts `minutelog admin inspector` with further flags, and waits until it answers.
+    pub fn inspector(&self, flags: &[&str]) -> Service {
+        for _ in 0..PORT_TRIES {
+            let address = free_address();
+            let listen = address.to_string();
+            let args = [&["admin", "inspector", "--listen", &listen], flags].concat();
+            let log = self.dir.path().join(format!("inspector-{}.log", address.port()));
+            let mut service = Service::spawn(self.command(&args), log, address, address);
+            if service.is_up() {
+                return service;
+            }
+            let log = service.log();
+            assert!(log.contains("Address already in use"), "the inspector has ended: {log}");
+        }
+        panic!("the inspector found no free port in {PORT_TRIES} tries");
+    }
+
     /// Starts a service with more in its environment, and waits until it answers.
     pub fn start(&self, kind: Kind, environment: &[(&str, &str)]) -> Service {
         self.start_under(&[], kind, environment)

@@ -11,6 +11,7 @@ mod doctor;
 mod embedded;
 mod encodings;
 mod held;
+mod inspector;
 mod limits;
 mod modes;
 mod multipart;

@@ -31,7 +31,7 @@ export class Destinations {
     if (of.length === 0) return 'tried soon';
     const next = of.map((it) => Date.parse(it.next_try)).reduce((a, b) => Math.max(a, b));
     const failures = of.map((it) => it.failures).reduce((a, b) => Math.max(a, b));
-    return `failed ${format.plural(failures, 'time')} in a row, next try ${format.clock(next)}`;
+    return `${failures > 1 ? `${format.count(failures)} tries have failed, ` : ''}next try ${format.clock(next)}`;
   }
 
   render() {

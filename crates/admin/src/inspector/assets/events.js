@@ -60,12 +60,10 @@ export class Events {
   /** What is searched for. */
   filter() {
     const { q, destination, until } = this.fields;
-    // The field has no zone: what it says is UTC, and a whole second is meant.
-    const at = until.value ? Date.parse(`${until.value}Z`) : NaN;
     return {
       q: q.value.trim(),
       destination: destination.value.trim(),
-      until: Number.isNaN(at) ? undefined : at + 1000,
+      until: format.parse(until.value.trim(), Date.now()),
     };
   }
 
@@ -80,7 +78,7 @@ export class Events {
 
   /** Shows what was accepted up to a time. */
   jump(time) {
-    this.fields.until.value = new Date(time).toISOString().slice(0, 19);
+    this.fields.until.value = `${format.day(time)} ${format.clock(time)}`;
     return this.restart();
   }
 
@@ -153,6 +151,9 @@ export class Events {
 
   render() {
     byId('clear').hidden = !this.isFiltered();
+    const until = this.fields.until.value.trim();
+    const isWrong = until !== '' && this.filter().until === undefined;
+    setText(byId('until-wrong'), isWrong ? 'as 14:03 or 2026-11-22 14:03:21' : '');
     let lastDay = null;
     const days = new Map();
     for (const row of this.rows) {

@@ -44,6 +44,20 @@ export const day = (time) => new Date(time).toISOString().slice(0, 10);
 /** `2026-11-22 14:03:21 UTC`. */
 export const moment = (time) => `${day(time)} ${clock(time)} UTC`;
 
+/**
+ * The end of the minute or the second that a text names, as `14:03`, `14:03:21`, `2026-11-22 14:03`:
+ * milliseconds since 1970; `undefined` where it names none. A time alone is the latest before `now`.
+ */
+export function parse(text, now) {
+  const found = text.match(/^(?:(\d{4}-\d\d-\d\d)[ T])?(\d\d:\d\d)(:\d\d)?(?:\.\d+)?Z?$/);
+  if (!found) return undefined;
+  const [, date, minute, second] = found;
+  const at = Date.parse(`${date ?? day(now)}T${minute}${second ?? ':00'}Z`);
+  if (Number.isNaN(at)) return undefined;
+  const end = at + (second ? 1000 : 60_000);
+  return !date && at > now ? end - 86_400_000 : end;
+}
+
 /** The name of a destination. */
 export const destination = ({ bucket, prefix }) => `${bucket}/${prefix ? `${prefix}/` : ''}`;
 

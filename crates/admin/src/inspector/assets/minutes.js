@@ -3,6 +3,10 @@
 import { byId, el, pill, reconcile, setText } from './dom.js';
 import * as format from './format.js';
 
+/** So many minutes are in the strip, and so many have a place in it before they come. */
+const MOST = 120;
+const PLACES = 60;
+
 const STAGES = ['open', 'finished', 'sealed', 'delivered', 'parked', 'quarantined'];
 
 const start = (minute) => Date.parse(minute.minute);
@@ -64,20 +68,23 @@ export class Minutes {
   }
 
   renderStrip() {
-    const shown = this.minutes.slice(0, 120).reverse();
+    const shown = this.minutes.slice(0, MOST).reverse();
     const most = Math.max(1, ...shown.map((minute) => minute.events ?? 0));
     byId('strip').parentElement.classList.toggle('nothing', shown.length === 0);
-    reconcile(this.strip, shown, (minute) => minute.minute,
-      (minute) => el('button', { type: 'button', role: 'listitem', class: 'minute', onclick: () => this.jump(end(minute) - 1000) }, el('i')),
+    // Places that no minute has come for yet keep the others in their width.
+    const bars = [...Array(Math.max(0, PLACES - shown.length)).keys().map((place) => ({ minute: `place-${place}`, isPlace: true })), ...shown];
+    reconcile(this.strip, bars, (minute) => minute.minute,
+      (minute) => minute.isPlace ? el('span', { class: 'place', 'aria-hidden': 'true' }) : el('button', { type: 'button', role: 'listitem', class: 'minute', onclick: () => this.jump(end(minute) - 1000) }, el('i')),
       (bar, minute) => {
+        if (minute.isPlace) return;
         bar.className = `minute is-${minute.stage}`;
         bar.tabIndex = minute === shown.at(-1) ? 0 : -1;
         bar.setAttribute('aria-label', describe(minute, this.now));
         // The square root keeps a quiet minute in sight beside a busy one.
         bar.firstChild.style.height = `${Math.max(6, Math.round(100 * Math.sqrt((minute.events ?? most) / most)))}%`;
       });
-    setText(byId('strip-from'), shown.length > 0 ? format.clock(start(shown[0])) : '');
-    setText(byId('strip-to'), shown.length > 1 ? format.clock(start(shown.at(-1))) : '');
+    setText(byId('strip-from'), shown.length > 1 ? `since ${format.clock(start(shown[0]))}` : '');
+    setText(byId('strip-to'), shown.length > 0 ? format.clock(start(shown.at(-1))) : '');
   }
 
   render() {

@@ -45,6 +45,8 @@ pub(crate) struct LiveAround {
     pub(crate) before: usize,
     pub(crate) after: usize,
     pub(crate) name: Option<NameFilter>,
+    /// A text in `bucket/prefix/`.
+    pub(crate) destination: Option<String>,
     /// Whether the payload of the event `centre` is wanted as well.
     pub(crate) payload: bool,
 }
@@ -189,8 +191,9 @@ impl LiveLog {
     fn around(&self, wanted: &LiveAround, out: &mut dyn Write) -> io::Result<()> {
         let run = self.shared.current().filter(|run| run.name().to_string() == wanted.run);
         let Some(run) = run else { return write_line(out, &Line::Gone) };
-        let LiveAround { centre, before, after, ref name, payload, .. } = *wanted;
-        let around = Around { centre, before, after, name: name.as_ref() };
+        let LiveAround { centre, before, after, payload, .. } = *wanted;
+        let (name, destination) = (wanted.name.as_ref(), wanted.destination.as_deref());
+        let around = Around { centre, before, after, name, destination };
         let (mut written, mut failure) = (Ok(()), None);
         RunReader::live(run).around(
             &around,

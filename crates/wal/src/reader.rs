@@ -296,19 +296,21 @@ impl Record {
 
     /// How many bytes its events take.
     pub fn size_bytes(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// The bytes of its events.
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.frames {
-            Frames::Stored(value, start) => value.len().saturating_sub(*start),
-            Frames::Loose(bytes) => bytes.len(),
+            Frames::Stored(value, start) => value.get(*start..).unwrap_or_default(),
+            Frames::Loose(bytes) => bytes,
         }
     }
 
     /// Its events in their order. An error says that the record's bytes are not what they should
     /// be although their checksum is right: a defect of the program that wrote them.
     pub fn iter(&self) -> impl Iterator<Item = Result<EventRef<'_>, Damage>> {
-        let mut rest = match &self.frames {
-            Frames::Stored(value, start) => value.get(*start..).unwrap_or_default(),
-            Frames::Loose(bytes) => bytes,
-        };
+        let mut rest = self.bytes();
         (0..self.events).map(move |number| {
             let (name, payload, left) = codec::decode_event(rest)
                 .map_err(|error| Damage { missing: 1, what: format!("an event is {error}") })?;

@@ -237,6 +237,7 @@ impl Stream {
             before: 0,
             after: 1,
             name: None,
+            destination: None,
             payload: true,
         };
         let (live, _) = self.live();
@@ -251,7 +252,8 @@ impl Stream {
         }
         if let Ok(copy) = copy_of(self, run)? {
             // It may be within a record that begins before it.
-            let around = Around { centre: id, before: 1, after: 1, name: None };
+            let (before, after) = (1, 1);
+            let around = Around { centre: id, before, after, name: None, destination: None };
             let mut show = |_: &_, event: &crate::reader::EventRef<'_>| {
                 if event.id == id {
                     found = EventPayload::shown(event.payload, max_bytes);

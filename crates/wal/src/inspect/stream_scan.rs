@@ -171,9 +171,11 @@ impl<'s> StreamScan<'s> {
         let around = LiveAround {
             run: run.to_string(),
             centre: self.window.centre(),
-            before: self.window.capacity(),
+            // One more than there is room for tells that there are more.
+            before: self.window.capacity().saturating_add(1),
             after: self.window.capacity(),
             name: self.name.cloned(),
+            destination: self.destination.map(str::to_owned),
             payload: false,
         };
         let mut events = Vec::new();
@@ -211,8 +213,13 @@ impl<'s> StreamScan<'s> {
     }
 
     fn copy(&mut self, copy: &RunReader) {
-        let (before, after) = (self.window.capacity(), self.window.capacity());
-        let around = Around { centre: self.window.centre(), before, after, name: self.name };
+        let around = Around {
+            centre: self.window.centre(),
+            before: self.window.capacity().saturating_add(1),
+            after: self.window.capacity(),
+            name: self.name,
+            destination: self.destination,
+        };
         let mut warnings = BTreeSet::new();
         copy.around(
             &around,

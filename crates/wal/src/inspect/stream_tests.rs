@@ -74,6 +74,31 @@ fn pages_hold_every_event_once_wherever_it_is() {
 }
 
 #[test]
+fn what_is_rare_is_found_behind_a_crowd() {
+    let fixture = Fixture::new();
+    let stream = stream(&fixture);
+    let ingest = fixture.ingest();
+    let rare = fixture.append(&ingest, &[("rare", "seldom", "1"), ("rare", "", "2")]);
+    for _ in 0..2 {
+        fixture.append(&ingest, &vec![("crowd", "often", "1"); 20_000]);
+    }
+    let queries = [
+        StreamQuery { destination: Some("rare".to_owned()), ..limit(5) },
+        StreamQuery { name: Some(NameFilter::Contains("seld".to_owned())), ..limit(5) },
+    ];
+    let check = |place: &str| {
+        assert_eq!(all(&stream, &queries[0]), [rare[1], rare[0]], "{place}");
+        assert_eq!(all(&stream, &queries[1]), [rare[0]], "{place}");
+    };
+    check("open");
+    let minute = fixture.minute();
+    fixture.close(ingest);
+    check("finished");
+    fixture.deliver(minute);
+    check("delivered");
+}
+
+#[test]
 fn a_page_that_is_out_of_time_goes_on_where_it_ended() {
     let fixture = Fixture::new();
     let stream = stream(&fixture);

@@ -24,6 +24,8 @@ pub(crate) struct Around<'a> {
     pub(crate) after: usize,
     /// Only those whose names fit.
     pub(crate) name: Option<&'a NameFilter>,
+    /// Only those to destinations that have this text in `bucket/prefix/`.
+    pub(crate) destination: Option<&'a str>,
 }
 
 /// A record of which only the head was looked at.
@@ -49,7 +51,8 @@ impl RunReader {
         let id = |head: &Head| EventId::new(head.time, self.name.run, head.first);
         let split = heads.partition_point(|head| id(head) < wanted.centre);
         let (before, after) = heads.split_at(split);
-        let mut hand = HandOut { of: self, name: wanted.name, known: HashMap::new(), each };
+        let (name, destination) = (wanted.name, wanted.destination);
+        let mut hand = HandOut { of: self, name, destination, known: HashMap::new(), each };
         let mut left = wanted.before;
         for head in before.iter().rev() {
             if left == 0 {
@@ -122,14 +125,23 @@ fn lost(error: impl std::fmt::Display) -> Damage {
 struct HandOut<'h> {
     of: &'h RunReader,
     name: Option<&'h NameFilter>,
-    known: HashMap<DestKey, Option<Destination>>,
+    destination: Option<&'h str>,
+    known: HashMap<DestKey, Known>,
     each: &'h mut dyn FnMut(&Destination, &EventRef<'_>),
+}
+
+/// What is known of a destination.
+enum Known {
+    Wanted(Destination),
+    Unwanted,
+    Lost,
 }
 
 impl HandOut<'_> {
     /// Hands out the events of a record; returns how many.
     fn record(&mut self, head: &Head, damaged: &mut dyn FnMut(Damage)) -> usize {
         let handed = match head.destination {
+            Some(destination) if matches!(self.know(destination), Known::Unwanted) => Ok(0),
             Some(destination) => match self.of.own_record(&head.key, destination) {
                 Some(record) => record.and_then(|record| self.events(destination, &record)),
                 None => Ok(0),
@@ -158,16 +170,36 @@ impl HandOut<'_> {
         Ok(handed)
     }
 
-    fn events(&mut self, destination: DestKey, record: &Record) -> Result<usize, Damage> {
-        let of = self.of;
-        let known = self.known.entry(destination).or_insert_with(|| {
+    fn know(&mut self, destination: DestKey) -> &Known {
+        let (of, text) = (self.of, self.destination);
+        self.known.entry(destination).or_insert_with(|| {
             let key = destination.definition_key();
-            let (key, value) = Scan::new(&of.database, &key).next()?.ok()?;
-            record::decode_definition(&key, &value).ok()
-        });
-        let Some(known) = known else {
-            let what = "a destination is lost".to_owned();
-            return Err(Damage { missing: u64::from(record.events), what });
+            let definition = Scan::new(&of.database, &key).next().and_then(Result::ok);
+            let known =
+                definition.and_then(|(key, value)| record::decode_definition(&key, &value).ok());
+            match known {
+                Some(known) if text.is_none_or(|text| known.to_string().contains(text)) => {
+                    Known::Wanted(known)
+                }
+                Some(_) => Known::Unwanted,
+                None => Known::Lost,
+            }
+        })
+    }
+
+    fn events(&mut self, destination: DestKey, record: &Record) -> Result<usize, Damage> {
+        // Most records have none of the wanted names: their bytes tell it at once.
+        if self.name.is_some_and(|name| !name.may_be_in(record.bytes())) {
+            return Ok(0);
+        }
+        self.know(destination);
+        let known = match self.known.get(&destination) {
+            Some(Known::Wanted(known)) => known,
+            Some(Known::Unwanted) => return Ok(0),
+            Some(Known::Lost) | None => {
+                let what = "a destination is lost".to_owned();
+                return Err(Damage { missing: u64::from(record.events), what });
+            }
         };
         let mut handed = 0;
         for event in record.iter() {

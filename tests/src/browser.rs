@@ -1,9 +1,9 @@
-//! A browser, driven over the protocol of `chromedriver` (W3C WebDriver).
+//! A browser, driven over the protocol of `chromedriver` (`WebDriver` of the W3C).
 
 use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -28,19 +28,16 @@ pub struct Browser {
 impl Browser {
     /// Starts one with a page of so many pixels; `None`, and a line that says so, where there is none.
     pub fn start(width: u32, height: u32) -> Option<Self> {
-        let is_there = |name: &str| {
-            let version = Command::new(name).arg("--version").stdout(Stdio::null()).status();
-            version.is_ok_and(|status| status.success())
-        };
-        if !is_there("chromium") || !is_there("chromedriver") {
+        let (Some(chromium), Some(chromedriver)) = (program("chromium"), program("chromedriver"))
+        else {
             assert!(env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, and there is no browser");
             eprintln!(
                 "\n*** SKIPPED: no chromium or no chromedriver here: the page was NOT tested in a browser ***\n"
             );
             return None;
-        }
+        };
         let profile = TempDir::with_prefix("minutelog-browser-").expect("a temporary directory");
-        let mut driver = Command::new("chromedriver")
+        let mut driver = Command::new(chromedriver)
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -72,7 +69,7 @@ impl Browser {
             &format!("--window-size={width},{height}"),
             &format!("--user-data-dir={}", profile.path().display()),
         ];
-        let options = json!({ "binary": "/usr/bin/chromium", "args": args });
+        let options = json!({ "binary": chromium, "args": args });
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": options,
@@ -137,7 +134,7 @@ impl Browser {
         complaints.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Asks the browser itself, by the DevTools protocol.
+    /// Asks the browser itself, by the protocol of its tools for developers.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
@@ -185,6 +182,12 @@ impl Drop for Browser {
             self.driver.wait().ok();
         }
     }
+}
+
+/// Where a program is, if anywhere.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|program| program.is_file())
 }
 
 fn from_base64(text: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! `demo` and `dev`: everything on this machine, with nothing to configure.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use flate2::read::GzDecoder;
@@ -120,6 +121,21 @@ fn dev_takes_the_curl_line_that_it_prints() {
     let mut lines = String::new();
     GzDecoder::new(&*object).read_to_string(&mut lines).unwrap();
     assert_eq!(lines.trim_end().replace(' ', ""), r#"{"hello":"world"}"#);
+    assert_eq!(dev.interrupt(), Some(0));
+}
+
+#[test]
+fn dev_has_an_inspector_also_where_its_port_is_taken() {
+    let _taken = until("the port", || TcpListener::bind(("127.0.0.1", 9603)).ok());
+    let directory = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(directory.path().to_str().unwrap());
+    let page = dev.line("inspector ").split_whitespace().nth(1).unwrap().to_owned();
+    assert!(!page.contains(":9603"), "{page}");
+    assert!(get(&page).text().unwrap().contains("minutelog inspector"));
+    let overview = get(&format!("{page}api/overview")).text().unwrap();
+    let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
+    assert_eq!(overview["services"]["ingests"], 1);
+    assert_eq!(overview["services"]["flusher"], "running");
     assert_eq!(dev.interrupt(), Some(0));
 }
 

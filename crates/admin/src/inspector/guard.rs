@@ -46,7 +46,7 @@ struct Known {
 }
 
 struct Token {
-    token: Hash,
+    hash: Hash,
     /// What the cookie says: it is worth nothing once the process has ended.
     session: String,
     session_hash: Hash,
@@ -121,12 +121,12 @@ impl Token {
         })?;
         let session = blake3::keyed_hash(&nonce, token.as_bytes()).to_hex().to_string();
         let session_hash = blake3::hash(session.as_bytes());
-        Ok(Self { token: blake3::hash(token.as_bytes()), session, session_hash })
+        Ok(Self { hash: blake3::hash(token.as_bytes()), session, session_hash })
     }
 
     /// Only hashes are compared, in constant time (`blake3::Hash`'s `eq`).
     fn is(&self, presented: &str) -> bool {
-        blake3::hash(presented.as_bytes()) == self.token
+        blake3::hash(presented.as_bytes()) == self.hash
     }
 
     fn session_is(&self, presented: &str) -> bool {

@@ -154,6 +154,6 @@ mod tests {
             });
             assert_eq!(first.as_ref(), up.iter().find(|line| line.id == id(top)));
         }
-        assert!(reader.chunk(chunks[0], |bytes| bytes.is_empty()).unwrap().is_none());
+        assert!(reader.chunk(chunks[0], <[u8]>::is_empty).unwrap().is_none());
     }
 }

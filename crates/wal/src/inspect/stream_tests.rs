@@ -178,7 +178,7 @@ fn an_event_is_told_whole_with_its_payload_while_it_is_in_the_log() {
     assert_eq!(delivered, 1);
     let states = objects.into_iter().flatten();
     let mut times: Vec<_> = states
-        .map(|it| (it.delivered_at.map(|at| at.as_millis()), it.failed_at.is_some()))
+        .map(|it| (it.delivered_at.map(model::UnixMillis::as_millis), it.failed_at.is_some()))
         .collect();
     times.sort_unstable();
     assert_eq!(times, [(None, true), (Some(5), false)]);
@@ -197,6 +197,7 @@ fn an_event_is_told_whole_with_its_payload_while_it_is_in_the_log() {
 
 #[test]
 fn the_overview_tells_how_far_minutes_and_destinations_are() {
+    use MinuteStage::{Delivered, Finished, Open, Parked};
     let fixture = Fixture::new();
     let stream = stream(&fixture);
     let events = [("a", "", "1"), ("b", "", "22")];
@@ -215,7 +216,6 @@ fn the_overview_tells_how_far_minutes_and_destinations_are() {
     fixture.append(&ingest, &events);
     let overview = stream.overview(10, 10).unwrap();
     let stages: Vec<_> = overview.minutes.iter().map(|minute| minute.stage).collect();
-    use MinuteStage::{Delivered, Finished, Open, Parked};
     assert_eq!(stages, [Open, Finished, Parked, Delivered]);
     assert!(overview.minutes.iter().all(|minute| minute.events == Some(2)));
     assert_eq!((overview.ingests, overview.destinations_total), (1, 2));

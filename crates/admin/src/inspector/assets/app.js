@@ -17,6 +17,7 @@ let pending = false;
 let refreshing = false;
 let failure = null;
 let lookedAt = null;
+let skew = -Infinity;
 
 function show(name) {
   location.hash = name;
@@ -80,9 +81,16 @@ function takeOverview(next) {
   const { services } = overview;
   service('ingest-state', services.ingests > 0 ? 'running' : 'stopped', services.ingests > 0 ? `${format.plural(services.ingests, 'ingest process').replace('processs', 'processes')} running` : 'ingest does not run');
   service('flusher-state', services.flusher, `the flusher is ${services.flusher}`);
-  minutes.take(overview);
+  // An answer may be some seconds old; none is from the future.
+  skew = Math.max(skew, Date.parse(overview.now) - Date.now());
+  minutes.take(overview, Date.now() + skew);
   destinations.take(overview);
 }
+
+/** What is late grows later while nothing changes. */
+setInterval(() => {
+  if (overview && !paused && !document.hidden) minutes.tick(Date.now() + skew);
+}, 5000);
 
 /** Reads again what is shown; one time at a time, and once more if something changed meanwhile. */
 async function refresh() {

@@ -17,7 +17,6 @@ export class Destinations {
   }
 
   take(overview) {
-    this.now = Date.parse(overview.now);
     this.rows = overview.destinations;
     this.overview = overview;
     this.render();

@@ -60,9 +60,13 @@ export class Minutes {
     this.legend.replaceChildren(...STAGES.map((stage) => el('span', { class: `key is-${stage}` }, el('i', { 'aria-hidden': 'true' }), stage)));
   }
 
-  take(overview) {
-    this.now = Date.parse(overview.now);
+  take(overview, now) {
     this.minutes = overview.minutes;
+    this.tick(now);
+  }
+
+  tick(now) {
+    this.now = now;
     this.renderStrip();
     this.render();
   }
@@ -72,9 +76,9 @@ export class Minutes {
     const most = Math.max(1, ...shown.map((minute) => minute.events ?? 0));
     byId('strip').parentElement.classList.toggle('nothing', shown.length === 0);
     // Places that no minute has come for yet keep the others in their width.
-    const bars = [...Array(Math.max(0, PLACES - shown.length)).keys().map((place) => ({ minute: `place-${place}`, isPlace: true })), ...shown];
+    const bars = [...Array.from({ length: Math.max(0, PLACES - shown.length) }, (_, place) => ({ minute: `place-${place}`, isPlace: true })), ...shown];
     reconcile(this.strip, bars, (minute) => minute.minute,
-      (minute) => minute.isPlace ? el('span', { class: 'place', 'aria-hidden': 'true' }) : el('button', { type: 'button', role: 'listitem', class: 'minute', onclick: () => this.jump(end(minute) - 1000) }, el('i')),
+      (minute) => minute.isPlace ? el('span', { class: 'place', 'aria-hidden': 'true' }) : el('button', { type: 'button', class: 'minute', onclick: () => this.jump(end(minute) - 1000) }, el('i')),
       (bar, minute) => {
         if (minute.isPlace) return;
         bar.className = `minute is-${minute.stage}`;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tests::{Browser, Client, Fault, Rule, Setup, Site, encoded, wait_for};
 
@@ -34,6 +35,7 @@ fn the_page_tells_what_there_is_whichever_service_runs() {
     assert_eq!(row(&format!("/api/events?q={}", ids[1]))["id"], ids[1]);
     assert_eq!(row(&format!("/api/events?q={}", encoded("<script>")))["event"], EVIL);
     let overview = || get("/api/overview").json();
+    assert_eq!(overview()["services"]["ingest"], "running");
     assert_eq!(overview()["services"]["flusher"], "stopped");
     assert_eq!(overview()["minutes"][0]["stage"], "open");
 
@@ -52,9 +54,31 @@ fn the_page_tells_what_there_is_whichever_service_runs() {
     drop(ingest);
     drop(flusher);
     let services = &overview()["services"];
-    assert_eq!((&services["ingests"], &services["flusher"]), (&0.into(), &"stopped".into()));
+    assert_eq!((&services["ingest"], &services["flusher"]), (&"stopped".into(), &"stopped".into()));
     assert_eq!(row("/api/events")["dest"], dest(2));
     assert_eq!(page.terminate(), Some(0));
+}
+
+#[test]
+fn a_service_that_hangs_is_told_as_such_and_the_rest_is_there() {
+    let site = Site::with(&Setup::long_minute());
+    let first = site.ingest();
+    send(&first.client(), "first", &["a"], &1.into());
+    assert_eq!(first.terminate(), Some(0));
+    let second = site.ingest();
+    let page = site.inspector(&[]);
+    let get = |path: &str| page.client().get(path).json();
+    send(&second.client(), "second", &["a"], &2.into());
+    site.flush_once();
+    second.signal(Signal::STOP);
+    let services = &get("/api/overview")["services"];
+    assert_eq!((&services["ingest"], &services["flusher"]), (&"silent".into(), &"stopped".into()));
+    let why = services["ingest_error"].as_str().unwrap();
+    assert!(why.contains("does not answer"), "{why}");
+    let events = get("/api/events");
+    assert_eq!(events["warnings"][0], why);
+    assert_eq!(events["events"][0]["event"], "first", "{events}");
+    second.signal(Signal::CONT);
 }
 
 #[test]
@@ -125,6 +149,14 @@ fn an_event_is_seen_live_from_its_acceptance_to_its_key() {
     browser.text_when("#help", |text| text.contains("next and previous row"));
     browser.press(ESCAPE);
 
+    // On a phone nothing is wider than the screen.
+    browser.screen(390, 844, true);
+    for view in ["1", "2", "3"] {
+        browser.press(view);
+        assert_eq!(browser.run("return document.documentElement.scrollWidth"), 390, "{view}");
+    }
+    browser.press("1");
+
     drop(ingest);
     browser.text_when("#notices", |text| text.contains("Ingest does not run"));
     assert_eq!(browser.run("return window.pwned ?? null"), Value::Null);
@@ -194,6 +226,7 @@ fn pictures_of_every_view() {
         sleep(Duration::from_millis(700));
         browser.picture(&directory.join(format!("{name}.png")));
     };
+    browser.screen(1280, 800, false);
     browser.open(&format!("http://{}/", page.address()));
     browser.text_when("#event-rows .dest", |text| text.starts_with('0'));
     picture("events");
@@ -202,16 +235,13 @@ fn pictures_of_every_view() {
     browser.text_when("#drawer-body .is-parked", |text| text == "parked");
     picture("event");
     browser.prefer("dark");
-    picture("event-dark");
     browser.press(ESCAPE);
     browser.press("2");
     picture("minutes-dark");
     browser.prefer("light");
-    picture("minutes");
     browser.press("3");
     picture("destinations");
     browser.screen(390, 844, true);
-    picture("destinations-phone");
     browser.press("2");
     picture("minutes-phone");
     browser.press("1");

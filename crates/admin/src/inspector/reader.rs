@@ -61,9 +61,10 @@ struct Kept {
 /// Which services run.
 #[derive(Clone, Debug, Serialize)]
 struct Services {
-    /// How many ingest processes.
-    ingests: usize,
-    flusher: FlusherState,
+    ingest: ServiceState,
+    /// Why ingest does not answer.
+    ingest_error: Option<String>,
+    flusher: ServiceState,
     /// Why the flusher does not answer.
     flusher_error: Option<String>,
     /// Where ingest is meant to be.
@@ -72,7 +73,7 @@ struct Services {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum FlusherState {
+enum ServiceState {
     Running,
     Stopped,
     Silent,
@@ -93,7 +94,7 @@ struct DetailDocument {
     detail: EventDetail,
     /// When each delivery is tried again, as far as the flusher has told.
     next_tries: Vec<Option<UnixMillis>>,
-    flusher: FlusherState,
+    flusher: ServiceState,
 }
 
 impl Reader {
@@ -166,8 +167,17 @@ impl Reader {
         self.kept("overview".to_owned(), is_watched, || {
             let overview = self.stream.overview(MINUTES, DESTINATIONS)?;
             let (flusher, flusher_error, failing) = self.flusher();
-            let (ingests, ingest_url) = (overview.ingests, self.ingest.clone());
-            let services = Services { ingests, flusher, flusher_error, ingest_url };
+            let services = Services {
+                ingest: match (&overview.silence, overview.ingests) {
+                    (Some(_), _) => ServiceState::Silent,
+                    (None, 0) => ServiceState::Stopped,
+                    (None, _) => ServiceState::Running,
+                },
+                ingest_error: overview.silence.clone(),
+                flusher,
+                flusher_error,
+                ingest_url: self.ingest.clone(),
+            };
             let now = self.clock.now();
             json(&OverviewDocument { now, services, failing, overview })
         })
@@ -211,21 +221,21 @@ impl Reader {
     }
 
     /// What the flusher tells of itself.
-    fn flusher(&self) -> (FlusherState, Option<String>, Vec<Failing>) {
+    fn flusher(&self) -> (ServiceState, Option<String>, Vec<Failing>) {
         let mut silent = self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, why)) = &*silent
             && Instant::now() < *until
         {
-            return (FlusherState::Silent, Some(why.clone()), Vec::new());
+            return (ServiceState::Silent, Some(why.clone()), Vec::new());
         }
         *silent = None;
         match flusher::ask_failing(&self.data) {
-            Ok(Some(failing)) => (FlusherState::Running, None, failing),
-            Ok(None) => (FlusherState::Stopped, None, Vec::new()),
+            Ok(Some(failing)) => (ServiceState::Running, None, failing),
+            Ok(None) => (ServiceState::Stopped, None, Vec::new()),
             Err(error) => {
                 let why = error.to_string();
                 *silent = Some((Instant::now() + SILENCE, why.clone()));
-                (FlusherState::Silent, Some(why), Vec::new())
+                (ServiceState::Silent, Some(why), Vec::new())
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::inspect::parts::PartLook;
 use crate::inspect::row::DeliveryState;
 use crate::inspect::stream::Stream;
 use crate::layout::{DELIVERIES_FILE, DataDir, RunName, Stage};
-use crate::live::{LiveSummary, live_summaries};
+use crate::live::{LiveSummary, live_ingests, live_summaries};
 use crate::usage::bytes_on_disk;
 
 /// So many objects are added up for the destinations; older ones are left out.
@@ -81,6 +81,8 @@ pub struct Overview {
     pub since: Option<UnixMillis>,
     /// How many ingest processes run.
     pub ingests: usize,
+    /// Why one does not answer: what is in the open minutes is then not known.
+    pub silence: Option<String>,
     /// What could not be read.
     pub warnings: Vec<String>,
 }
@@ -102,6 +104,7 @@ impl Stream {
             }
         }
         self.data.quarantined()?.hash(&mut hasher);
+        self.ingests().hash(&mut hasher);
         for live in self.summaries().0 {
             (live.run, live.events).hash(&mut hasher);
         }
@@ -113,7 +116,8 @@ impl Stream {
     pub fn overview(&self, limit: usize, destinations: usize) -> Result<Overview> {
         let (live, silence) = self.summaries();
         let mut this = Looked { live, ..Looked::default() };
-        this.overview.warnings.extend(silence);
+        this.overview.ingests = self.ingests();
+        this.overview.silence = silence;
         let (mut newest, mut others) = (0, 0);
         for (minute, dirs) in census::take(&self.data)?.into_iter().rev() {
             newest += 1;
@@ -125,11 +129,15 @@ impl Stream {
             }
             self.look_at(minute, &dirs, &mut this);
         }
-        let Looked { mut overview, sums, live, .. } = this;
-        overview.ingests = live.len();
+        let Looked { mut overview, sums, .. } = this;
         overview.destinations_total = sums.len();
         overview.destinations = sums.into_rows(destinations);
         Ok(overview)
+    }
+
+    /// How many ingest processes run, with an open minute or without; 0 where one does not answer.
+    fn ingests(&self) -> usize {
+        if self.live().1.is_some() { 0 } else { live_ingests(&self.data).unwrap_or(0) }
     }
 
     fn summaries(&self) -> (Vec<LiveSummary>, Option<String>) {

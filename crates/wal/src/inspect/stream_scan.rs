@@ -7,6 +7,7 @@ use model::{Destination, EventId, EventName, Minute, RunId};
 
 use crate::error::{Error, Result};
 use crate::frame::FramePosition;
+use crate::hold::hold_beside_readers;
 use crate::index::IndexReader;
 use crate::inspect::NameFilter;
 use crate::inspect::census::MinuteDirs;
@@ -61,7 +62,10 @@ impl<'s> StreamScan<'s> {
                 if live.contains(&run) && self.live(run) {
                     continue;
                 }
-                if let Some(silence) = &silence {
+                // It is not known whose it is: nobody who does not answer is waited for.
+                if let Some(silence) = &silence
+                    && hold_beside_readers(&self.of.data.run_dir(run)).is_err_and(|it| it.is_busy())
+                {
                     self.warnings.insert(silence.clone());
                 } else {
                     self.run(run, &mut parts, &mut sealed);

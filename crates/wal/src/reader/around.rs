@@ -8,6 +8,7 @@ use model::{Destination, EventId, Seq, UnixMillis};
 
 use crate::database::Scan;
 use crate::inspect::NameFilter;
+use crate::packing;
 use crate::reader::{Damage, EventRef, Frames, Record, RunReader};
 use crate::record::{self, DestKey, Key};
 use crate::records::{Records, SharedOf};
@@ -35,6 +36,8 @@ struct Head {
     key: sled::IVec,
     /// Whose events it holds; `None` where it holds those of several.
     destination: Option<DestKey>,
+    /// Whether further slices follow it.
+    is_cut: bool,
 }
 
 impl RunReader {
@@ -46,7 +49,7 @@ impl RunReader {
         each: &mut dyn FnMut(&Destination, &EventRef<'_>),
         damaged: &mut dyn FnMut(Damage),
     ) {
-        let mut heads = self.heads(damaged);
+        let mut heads = self.heads(wanted.name, damaged);
         heads.sort_unstable_by_key(|head| (head.time, head.first));
         let id = |head: &Head| EventId::new(head.time, self.name.run, head.first);
         let split = heads.partition_point(|head| id(head) < wanted.centre);
@@ -69,7 +72,9 @@ impl RunReader {
         }
     }
 
-    fn heads(&self, damaged: &mut dyn FnMut(Damage)) -> Vec<Head> {
+    /// The heads of all records that may hold events with such names. A name is looked for here, as
+    /// reading one record after the other costs less than each of them by its key.
+    fn heads(&self, name: Option<&NameFilter>, damaged: &mut dyn FnMut(Damage)) -> Vec<Head> {
         let until = self.until.unwrap_or(u32::MAX);
         let is_there = |first: Seq| first.get() < until;
         let mut heads = Vec::new();
@@ -80,9 +85,18 @@ impl RunReader {
         for entry in Scan::new(&self.database, &record::EVENTS_PREFIX) {
             note(entry.and_then(|(key, value)| match Key::parse(&key) {
                 Some(Key::Events { destination, first, slice: 0, .. }) if is_there(first) => {
-                    let (head, _) = record::decode_events(&key, &value).map_err(lost)?;
+                    let (head, frames) = record::decode_events(&key, &value).map_err(lost)?;
+                    let is_cut = head.slices > 1;
+                    let may_hold = |name: &NameFilter| match head.unpacked {
+                        _ if is_cut => true,
+                        0 => name.may_be_in(frames),
+                        // What does not unpack is told of when it is read.
+                        unpacked => packing::unpack(frames, unpacked)
+                            .map_or(true, |frames| name.may_be_in(&frames)),
+                    };
                     let (time, destination) = (head.time(), Some(destination));
-                    Ok(Some(Head { time, first, key, destination }))
+                    let head = Head { time, first, key, destination, is_cut };
+                    Ok(name.is_none_or(may_hold).then_some(head))
                 }
                 _ => Ok(None),
             }));
@@ -90,8 +104,10 @@ impl RunReader {
         for entry in Scan::new(&self.database, &SHARED_PREFIX) {
             note(entry.and_then(|(key, value)| match SharedKey::parse(&key) {
                 Some(SharedKey::Record(_, first)) if is_there(first) => {
-                    let (head, _) = shared::decode_head(&key, &value).map_err(lost)?;
-                    Ok(Some(Head { time: head.time(), first, key, destination: None }))
+                    let (head, frames) = shared::decode_head(&key, &value).map_err(lost)?;
+                    let may_hold = name.is_none_or(|name| name.may_be_in(frames));
+                    let (time, destination, is_cut) = (head.time(), None, false);
+                    Ok(may_hold.then_some(Head { time, first, key, destination, is_cut }))
                 }
                 _ => Ok(None),
             }));
@@ -100,10 +116,14 @@ impl RunReader {
     }
 
     /// The record of one destination that begins at a key.
-    fn own_record(&self, key: &[u8], destination: DestKey) -> Option<Result<Record, Damage>> {
-        // Nothing lies between a key without its last byte and the key.
-        let last = key.split_last().map_or(key, |(_, last)| last);
-        let entries = Scan::after(&self.database, &destination.events_prefix(), last);
+    fn own_record(&self, head: &Head, destination: DestKey) -> Option<Result<Record, Damage>> {
+        let entries = if head.is_cut {
+            // Nothing lies between a key without its last byte and the key.
+            let last = head.key.split_last().map_or(&*head.key, |(_, last)| last);
+            Scan::after(&self.database, &destination.events_prefix(), last)
+        } else {
+            Scan::new(&self.database, &head.key)
+        };
         let mut records = Records {
             entries,
             shared: SharedOf::new(&Arc::default(), &self.database, destination),
@@ -142,7 +162,7 @@ impl HandOut<'_> {
     fn record(&mut self, head: &Head, damaged: &mut dyn FnMut(Damage)) -> usize {
         let handed = match head.destination {
             Some(destination) if matches!(self.know(destination), Known::Unwanted) => Ok(0),
-            Some(destination) => match self.of.own_record(&head.key, destination) {
+            Some(destination) => match self.of.own_record(head, destination) {
                 Some(record) => record.and_then(|record| self.events(destination, &record)),
                 None => Ok(0),
             },

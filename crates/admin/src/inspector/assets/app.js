@@ -60,7 +60,8 @@ function notices() {
   const services = overview?.services;
   if (services?.flusher === 'stopped') note('warn', 'The flusher does not run.', 'Finished minutes wait on disk, and nothing is lost. ', 'minutelog flusher');
   if (services?.flusher === 'silent') note('bad', 'The flusher does not answer.', services.flusher_error ?? '');
-  if (services && services.ingests === 0) note('warn', 'Ingest does not run.', 'No events are taken. ', 'minutelog ingest');
+  if (services?.ingest === 'silent') note('bad', 'Ingest does not answer.', services.ingest_error ?? '');
+  if (services?.ingest === 'stopped') note('warn', 'Ingest does not run.', 'No events are taken. ', 'minutelog ingest');
   for (const warning of overview?.warnings ?? []) note('warn', 'Not all of it could be read.', warning);
   const text = notes.map((it) => it.textContent).join('\n');
   const place = byId('notices');
@@ -79,7 +80,7 @@ function service(id, state, title) {
 function takeOverview(next) {
   overview = next;
   const { services } = overview;
-  service('ingest-state', services.ingests > 0 ? 'running' : 'stopped', services.ingests > 0 ? `${format.plural(services.ingests, 'ingest process').replace('processs', 'processes')} running` : 'ingest does not run');
+  service('ingest-state', services.ingest, `ingest is ${services.ingest}`);
   service('flusher-state', services.flusher, `the flusher is ${services.flusher}`);
   // An answer may be some seconds old; none is from the future.
   skew = Math.max(skew, Date.parse(overview.now) - Date.now());
@@ -140,7 +141,9 @@ function pause() {
 
 function route() {
   const name = location.hash.slice(1);
-  view = VIEWS.includes(name) ? name : 'events';
+  const next = VIEWS.includes(name) ? name : 'events';
+  if (next !== view) scrollTo({ top: 0 });
+  view = next;
   for (const other of VIEWS) {
     byId(`view-${other}`).hidden = other !== view;
     document.querySelector(`[data-view=${other}]`).setAttribute('aria-current', other === view ? 'page' : 'false');
@@ -247,5 +250,10 @@ async function begin() {
   live.start();
 }
 
+if (matchMedia('(pointer: coarse)').matches) {
+  // There are no keys, and little room.
+  byId('q').placeholder = 'Search';
+  byId('until').placeholder = '14:03';
+}
 route();
 begin();

@@ -7,6 +7,12 @@ import * as format from './format.js';
 /** A text as one word of a shell. */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** What asks for somebody comes first. */
+function rank({ state, error }) {
+  const order = ['quarantined', 'parked', 'sealed', 'logged', 'delivered'];
+  return order.indexOf(state) - (error ? 0.5 : 0);
+}
+
 function fact(name, ...value) {
   return [el('dt', {}, name), el('dd', {}, ...value)];
 }
@@ -80,7 +86,10 @@ export class Detail {
         fact('Delivered', `${delivered} of ${format.plural(total, 'destination')}`)),
       ...detail.warnings.map((warning) => el('p', { class: 'warning' }, warning)),
       el('h3', {}, 'Destinations'),
-      el('ol', { class: 'deliveries' }, detail.deliveries.map((delivery, at) => this.delivery(delivery, detail.objects[at], detail.next_tries[at], detail))),
+      el('ol', { class: 'deliveries' }, detail.deliveries
+        .map((delivery, at) => ({ delivery, at }))
+        .sort((a, b) => rank(a.delivery) - rank(b.delivery) || a.at - b.at)
+        .map(({ delivery, at }) => this.delivery(delivery, detail.objects[at], detail.next_tries[at], detail))),
       el('h3', {}, 'Payload'),
       this.payload(payload, detail));
   }

@@ -19,7 +19,11 @@ use crate::inspect::table::PartTable;
 use crate::layout::{DELIVERIES_FILE, DataDir, MANIFEST_FILE, PartName};
 use crate::manifest::ManifestReader;
 
-/// So many bytes of tables, of journals and of chunks are kept.
+/// So many bytes of tables are kept: that of a minute with as many destinations as it may have finds
+/// room, unless more of them are configured.
+const TABLES_BYTES: usize = 64 * 1024 * 1024;
+
+/// So many bytes of journals are kept, and as many of chunks.
 const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
 /// About how many bytes the last word on an object takes.
@@ -64,7 +68,7 @@ impl PartLook {
 impl Parts {
     /// Nothing is kept yet.
     pub(crate) fn new() -> Self {
-        let (tables, journals) = (Keep::new(KEPT_BYTES), Keep::new(KEPT_BYTES));
+        let (tables, journals) = (Keep::new(TABLES_BYTES), Keep::new(KEPT_BYTES));
         Self { tables, journals, chunks: Keep::new(KEPT_BYTES) }
     }
 

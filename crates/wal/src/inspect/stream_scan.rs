@@ -36,7 +36,9 @@ pub(crate) struct StreamScan<'s> {
 /// An object whose chunks are read from the last one down.
 struct Source {
     part: usize,
-    place: Arc<Place>,
+    number: usize,
+    /// What its lines share, once one of them is read.
+    place: Option<Arc<Place>>,
     chunks: Arc<[FramePosition]>,
     /// How many of the chunks are still to be read.
     left: usize,
@@ -120,9 +122,8 @@ impl<'s> StreamScan<'s> {
                 } else {
                     chunks.len()
                 };
-                let place = Arc::new(place_of(look, number));
                 heap.push((bound, sources.len()));
-                sources.push(Source { part, place, chunks, left });
+                sources.push(Source { part, number, place: None, chunks, left });
             }
         }
         while let Some((bound, number)) = heap.pop() {
@@ -158,12 +159,14 @@ impl<'s> StreamScan<'s> {
             self.of.parts.chunk(look, index, at)?
         };
         let (window, name) = (&mut self.window, self.name);
+        let number = source.number;
+        let place = source.place.get_or_insert_with(|| Arc::new(place_of(look, number)));
         let mut has_more = true;
         chunk.lines_down(&look.table.head, self.top, |line| {
             has_more = !window.is_full_above(line.id);
             let text = line.name.as_ref().map(EventName::as_str);
             if name.is_none_or(|name| text.is_some_and(|text| name.fits(text))) {
-                window.offer(line.id, text, Some(line.line), &source.place);
+                window.offer(line.id, text, Some(line.line), place);
             }
             has_more
         });

@@ -48,7 +48,7 @@ impl TableObject {
             destination: object.destination,
             key: object.key,
             events: object.events,
-            bytes: object.length,
+            bytes: object.extents.length(),
             lines_bytes: object.lines_bytes,
             first: object.first,
             last: object.last,

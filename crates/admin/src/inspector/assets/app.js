@@ -176,7 +176,11 @@ byId('login').addEventListener('cancel', (event) => event.preventDefault());
 
 byId('live').addEventListener('click', pause);
 byId('help-button').addEventListener('click', () => byId('help').showModal());
-document.addEventListener('visibilitychange', () => { if (!document.hidden && pending) refresh(); });
+document.addEventListener('visibilitychange', () => {
+  // A browser has six connections to one address: a page that nobody sees takes none of them.
+  if (document.hidden) live.stop();
+  else if (!byId('login').open) live.start();
+});
 addEventListener('hashchange', route);
 
 function step(by) {

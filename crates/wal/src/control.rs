@@ -173,8 +173,12 @@ pub fn call(
         line.push(b'\n');
         (&stream).write_all(&line)
     };
-    send().map_err(Error::io(&path))?;
-    Ok(Some(BufReader::with_capacity(64 * 1024, stream)))
+    match send() {
+        Ok(()) => Ok(Some(BufReader::with_capacity(64 * 1024, stream))),
+        // It ended between the two.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+        Err(error) => Err(Error::io(&path)(error)),
+    }
 }
 
 /// What it means that no value can be read from the answer of the socket `name`.

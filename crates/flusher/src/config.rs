@@ -39,7 +39,8 @@ pub enum GzipLevel {
 pub struct GzipLevelError;
 
 impl GzipLevel {
-    /// The level for the next minute while `waiting` further ones are finished and not sealed.
+    /// The level for the next minute, or the next run of one, while `waiting` further ones are finished
+    /// and not compressed.
     pub fn level(self, waiting: usize) -> u32 {
         match (self, waiting) {
             (Self::Fixed(level), _) => level,

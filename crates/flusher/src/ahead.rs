@@ -183,10 +183,7 @@ impl Ahead {
         self.index.add_run(run.run);
         for destination in reader.destinations() {
             let (id, destination) = destination?;
-            if stop.is_cancelled() {
-                return Err(AheadError::Unfit("the flusher stops".to_owned()));
-            }
-            self.read_object(reader, id, destination, &mut run)?;
+            self.read_object(reader, id, destination, &mut run, stop)?;
         }
         self.segments.drain().map_err(wal::Error::io(&self.dir))?;
         self.take_written();
@@ -207,6 +204,7 @@ impl Ahead {
         id: DestinationId,
         destination: Destination,
         run: &mut ReadRun,
+        stop: &CancellationToken,
     ) -> Result<(), AheadError> {
         let mut records = reader.records(id);
         let mut looked_at = Vec::new();
@@ -229,6 +227,9 @@ impl Ahead {
         let position = self.index.begin_object();
         for record in looked_at.into_iter().map(Ok).chain(records) {
             let record = record?;
+            if stop.is_cancelled() {
+                return Err(AheadError::Unfit("the flusher stops".to_owned()));
+            }
             if last.is_some_and(|last| record.first_id() <= last) {
                 return Err(AheadError::Unfit("its runs are not one after the other".to_owned()));
             }

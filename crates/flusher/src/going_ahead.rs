@@ -41,7 +41,7 @@ impl GoingAhead {
         if self.given_up.contains(&minute) || self.is_busy_with_another(minute) {
             return Ok(false);
         }
-        let mut closed = self.closed(runs)?;
+        let mut closed = self.closed(runs);
         closed.retain(|(run, _)| self.ahead_of(minute).is_none_or(|ahead| !ahead.has(run.run)));
         let bytes = closed.iter().map(|(_, closed)| closed.payload_bytes).sum::<u64>();
         let (Some((run, _)), true) = (closed.first(), bytes >= MIN_BYTES && closed.len() > leave)
@@ -88,8 +88,8 @@ impl GoingAhead {
     }
 
     /// The runs that nobody writes any more, as they were closed; none where one was not closed: it
-    /// may hold what comes first.
-    fn closed(&self, runs: &[RunName]) -> wal::Result<Vec<(RunName, Closed)>> {
+    /// may hold what comes first. The seal tells what is wrong with it.
+    fn closed(&self, runs: &[RunName]) -> Vec<(RunName, Closed)> {
         let mut all = Vec::new();
         for run in runs {
             let dir = self.data.run_dir(*run);
@@ -98,12 +98,11 @@ impl GoingAhead {
             }
             match Closed::read(&dir) {
                 Ok(Some(closed)) => all.push((*run, closed)),
-                Ok(None) | Err(wal::Error::Damaged { .. }) => return Ok(Vec::new()),
-                Err(error) => return Err(error),
+                Ok(None) | Err(_) => return Vec::new(),
             }
         }
         all.sort_by_key(|(_, closed)| closed.last_time_ms);
-        Ok(all)
+        all
     }
 
     fn ahead_of(&self, minute: Minute) -> Option<&Ahead> {

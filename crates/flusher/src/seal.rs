@@ -175,8 +175,13 @@ fn open_runs(
             continue;
         }
         let was_read = ahead.is_some_and(|ahead| ahead.has_all_of(run.run));
-        let open = if was_read { RunReader::hold_read } else { RunReader::open };
-        match open(data, run) {
+        let held = was_read.then(|| RunReader::hold_read(data, run));
+        let reader = match held {
+            // Its closing record is gone by now, or damaged: what there is of the run is read again.
+            None | Some(Err(wal::Error::Damaged { .. })) => RunReader::open(data, run),
+            Some(held) => held,
+        };
+        match reader {
             Ok(reader) => readers.push(reader),
             // A reader lets go of it soon; only a writer is left behind.
             Err(wal::Error::Busy { .. }) if order.leave_held && is_held(&data.run_dir(run)) => {}

@@ -96,7 +96,14 @@ impl Sealer {
         let mut minutes = self.finished(clock, early)?;
         let mut failed = wal::Result::Ok(());
         while let Some((minute, leave_held)) = minutes.pop_first() {
-            let mut ahead = self.ahead_of(minute)?;
+            let mut ahead = match self.ahead_of(minute) {
+                Ok(ahead) => ahead,
+                Err(error) => {
+                    tracing::error!(minute = %minute, %error, "cannot seal a minute");
+                    failed = failed.and(Err(error));
+                    continue;
+                }
+            };
             let level = self.level.level(minutes.len());
             let order = SealOrder {
                 minute,

@@ -5,15 +5,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Kept back for the log, the listeners, the ops page and lookups: without files the log stops.
 const KEPT_BACK: u64 = 512;
 
-/// Raises the process's own limit as far as it may, and returns how many of `connections` there
-/// are files for. Says so where it is not all of them.
-pub(crate) fn room_for(connections: usize) -> usize {
+/// Raises the process's own limit as far as it may; returns it, `None` where there is none.
+pub(crate) fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = match setrlimit(Resource::Nofile, raised) {
+    match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
-    };
+    }
+}
+
+/// Raises the limit, and returns how many of `connections` there are files for. Says so where it is not
+/// all of them.
+pub(crate) fn room_for(connections: usize) -> usize {
+    let files = raise_limit();
     let room = room(files);
     if room < connections {
         tracing::warn!(

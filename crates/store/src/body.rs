@@ -154,7 +154,10 @@ impl Source {
                         return Poll::Ready(Ok(bytes));
                     }
                 },
-                Self::Nowhere => return Poll::Ready(Ok(Bytes::new())),
+                Self::Nowhere => {
+                    let error = io::Error::other("it was read on after an error");
+                    return Poll::Ready(Err(error));
+                }
             }
         }
     }

@@ -26,7 +26,9 @@ impl MinuteReader {
     /// Reads these runs as one.
     pub fn new(runs: Vec<RunReader>) -> Self {
         let all = runs.len() as u64;
-        runs.iter().for_each(|run| run.is_one_of(all));
+        for run in &runs {
+            run.is_one_of(all);
+        }
         Self { runs }
     }
 

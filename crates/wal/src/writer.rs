@@ -135,7 +135,7 @@ impl Writer {
                 Some(self.commands.blocking_recv())
             };
             match command {
-                None => self.close_if_over()?,
+                None => self.close_if_over(false)?,
                 Some(Some(Command::Append(first))) => {
                     if self.commit_all_that_waits(first)? {
                         return self.close();
@@ -163,7 +163,7 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        self.close_if_over()?;
+        self.close_if_over(true)?;
         self.commit(requests)?;
         Ok(close)
     }
@@ -177,8 +177,7 @@ impl Writer {
         }
         let active = self.active.as_mut().expect("it was opened above");
         let minute = active.run.name().minute;
-        let last = UnixMillis::new(minute.end().as_millis() - 1);
-        let time = now.clamp(minute.start(), last).max(active.last_time);
+        let time = now.clamp(minute.start(), last_of(minute)).max(active.last_time);
         let (admitted, mut pending) = admit(active, requests, &self.shared, &self.options, now);
         if admitted.is_empty() {
             return Ok(());
@@ -227,9 +226,14 @@ impl Writer {
             while self.closed.contains(&minute) || self.data.is_sealed(minute) {
                 minute = minute.next();
             }
-            let before = self.before.take().filter(|before| before.minute == minute);
+            let before = self.before.take_if(|before| before.minute == minute);
+            if let Some(other) = self.before.take() {
+                self.closed.insert(other.minute);
+            }
             let last_time = match &before {
-                Some(before) => before.last_time.after(Duration::from_millis(1)),
+                Some(before) => {
+                    before.last_time.after(Duration::from_millis(1)).min(last_of(minute))
+                }
                 None => self.last_time_in(minute)?,
             };
             let run = OpenRun::create(&self.data, RunName { minute, run: self.run })?;
@@ -267,16 +271,22 @@ impl Writer {
     fn last_time_in(&self, minute: Minute) -> Result<UnixMillis> {
         let mut last = minute.start();
         for run in self.data.runs()?.into_iter().filter(|run| run.minute == minute) {
-            let path = self.data.run_dir(run).join(DB_FILE);
-            if let Ok(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()) {
+            let dir = self.data.run_dir(run);
+            if let Ok(Some(closed)) = Closed::read(&dir) {
+                let time = UnixMillis::new(closed.last_time_ms);
+                last = last.max(time.after(Duration::from_millis(1)));
+            }
+            let modified = fs::metadata(dir.join(DB_FILE)).and_then(|metadata| metadata.modified());
+            if let Ok(modified) = modified {
                 let modified = UnixMillis::from_datetime(modified.into()).after(FILE_TIME_SLACK);
                 last = last.max(modified);
             }
         }
-        Ok(last.min(UnixMillis::new(minute.end().as_millis() - 1)))
+        Ok(last.min(last_of(minute)))
     }
 
-    fn close_if_over(&mut self) -> Result<()> {
+    /// Closes the run if its minute is over, or, where something `follows`, if another one is to go on.
+    fn close_if_over(&mut self, follows: bool) -> Result<()> {
         let Some(active) = &self.active else { return Ok(()) };
         let minute = active.run.name().minute;
         let now = self.clock.now();
@@ -288,10 +298,11 @@ impl Writer {
         }
         // Positions have 32 bits.
         let exhausted = active.events > u32::MAX / 2;
-        // G6: what another run gets must have later times.
-        let has_time = active.last_time.after(LAST_MOMENTS) < minute.end();
+        // G6: what another run gets must have later times. And nobody holds a minute between two of its
+        // runs: one that is ahead of the clock would be sealed then.
+        let has_time = now >= minute.start() && active.last_time.after(LAST_MOMENTS) < minute.end();
         let goes_on = exhausted || (has_time && self.is_large(active));
-        if goes_on { self.go_on_in_another_run() } else { Ok(()) }
+        if follows && goes_on { self.go_on_in_another_run() } else { Ok(()) }
     }
 
     /// Whether the flusher is to have what there is. Runs get larger with their minute, so that it has
@@ -337,6 +348,11 @@ impl Writer {
         tracing::debug!(minute = %minute, events = active.events, "closed a minute");
         Ok(())
     }
+}
+
+/// The last millisecond of a minute.
+fn last_of(minute: Minute) -> UnixMillis {
+    UnixMillis::new(minute.end().as_millis() - 1)
 }
 
 impl Active {

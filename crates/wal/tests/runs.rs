@@ -103,3 +103,36 @@ async fn no_run_begins_in_the_last_moments_of_a_minute() {
     log.close().await.unwrap();
     assert_eq!(DataDir::at(dir.path()).runs().unwrap().len(), 1);
 }
+
+/// Between two runs nobody holds the minute, and the flusher seals one that is ahead of the clock.
+#[tokio::test]
+async fn a_minute_that_is_ahead_of_the_clock_stays_one_run() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let (log, appender) = start(dir.path(), &clock, 3);
+    send(&appender, "a").await.unwrap();
+    clock.set(UnixMillis::from_seconds(1_795_342_500 - 5));
+    for _ in 0..20 {
+        send(&appender, "a").await.unwrap();
+    }
+    log.close().await.unwrap();
+    assert_eq!(DataDir::at(dir.path()).runs().unwrap().len(), 1);
+}
+
+/// G6: a run's own times count, whatever its files say.
+#[tokio::test]
+async fn another_ingest_goes_on_after_the_last_time_of_a_closed_run() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    clock.advance(Duration::from_secs(50));
+    let (log, appender) = start(dir.path(), &clock, 3);
+    let before = send(&appender, "a").await.unwrap();
+    log.close().await.unwrap();
+    let data = DataDir::at(dir.path());
+    let db = data.run_dir(data.runs().unwrap()[0]).join("db");
+    let epoch = std::time::SystemTime::UNIX_EPOCH;
+    std::fs::File::options().write(true).open(db).unwrap().set_modified(epoch).unwrap();
+    clock.set(UnixMillis::from_seconds(1_795_342_520));
+    let (log, appender) = start(dir.path(), &clock, 3);
+    let after = send(&appender, "a").await.unwrap();
+    log.close().await.unwrap();
+    assert!(after.time() > before.time());
+}

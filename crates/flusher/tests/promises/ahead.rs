@@ -287,3 +287,30 @@ async fn f7_a_repeat_of_what_was_compressed_ahead_is_in_no_object() {
         assert!(reader.next_entry().unwrap().is_none());
     }
 }
+
+/// What was read ahead and what is held at the seal are two looks at a run: damage in between costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closing_record_that_is_damaged_after_it_was_read_costs_no_event() {
+    for how in ["gone", "damaged"] {
+        let bench = Bench::new();
+        let (log, appender) = bench.log_of_runs(bench.dir.path());
+        send_all(&appender, 0..LARGE).await;
+        bench
+            .serve_until(async |bench: &Bench| {
+                bench.wait_until_ahead().await;
+                for run in bench.data().runs().unwrap() {
+                    let closed = bench.data().run_dir(run).join("closed");
+                    match how {
+                        "gone" if closed.exists() => std::fs::remove_file(closed).unwrap(),
+                        "damaged" if closed.exists() => std::fs::write(closed, "garbage").unwrap(),
+                        _ => {}
+                    }
+                }
+                log.close().await.unwrap();
+                bench.clock.advance(Duration::from_secs(61));
+                bench.wait(|bench| bench.data().runs().unwrap().is_empty()).await;
+            })
+            .await;
+        assert!(bench.objects() == expected(0..LARGE), "{how}");
+    }
+}

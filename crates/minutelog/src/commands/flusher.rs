@@ -8,6 +8,7 @@ use super::{load_config, runtime, s3, warn};
 use crate::args::{FlusherArgs, Global};
 use crate::config::{Config, GzipLevel};
 use crate::failure::{Code, Failure};
+use crate::files;
 use crate::output;
 use crate::signals;
 
@@ -15,6 +16,8 @@ use crate::signals;
 pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
     let config = load_config(global)?.config;
     warn(&config, "flusher");
+    // A seal has all runs of its minute open.
+    files::raise_limit();
     runtime()?.block_on(async {
         let shutdown = signals::shutdown_token()?;
         if args.service.stop_with_parent {

@@ -151,7 +151,11 @@ impl Database {
 
     /// Fetches some of the entries that begin with `prefix`, from `start` on, without fences. None
     /// are left when none come.
-    fn fetch(&self, prefix: &[u8], start: Bound<sled::IVec>) -> Result<VecDeque<Entry>, Damage> {
+    pub(crate) fn fetch(
+        &self,
+        prefix: &[u8],
+        start: Bound<sled::IVec>,
+    ) -> Result<VecDeque<Entry>, Damage> {
         if self.was_read {
             return Ok(VecDeque::new());
         }
@@ -296,71 +300,10 @@ fn unreadable(why: &str) -> Damage {
     Damage { missing: 0, what: format!("sled cannot read on: {why}") }
 }
 
-/// The entries of a database whose keys begin with a prefix, in order. sled's panics come out as
-/// damage: a database that is not what sled wrote can make it panic.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    database: Arc<Database>,
-    prefix: Vec<u8>,
-    last: Option<sled::IVec>,
-    fetched: VecDeque<Entry>,
-    ended: bool,
-}
-
-impl Scan {
-    pub(crate) fn new(database: &Arc<Database>, prefix: &[u8]) -> Self {
-        Self {
-            database: Arc::clone(database),
-            prefix: prefix.to_vec(),
-            last: None,
-            fetched: VecDeque::new(),
-            ended: false,
-        }
-    }
-
-    /// The same, of those that follow the key `last`.
-    pub(crate) fn after(database: &Arc<Database>, prefix: &[u8], last: &[u8]) -> Self {
-        Self { last: Some(sled::IVec::from(last)), ..Self::new(database, prefix) }
-    }
-
-    /// Reads no more.
-    pub(crate) fn end(&mut self) {
-        self.fetched.clear();
-        self.ended = true;
-    }
-
-    /// Puts an entry back, to be read once more.
-    pub(crate) fn put_back(&mut self, entry: Entry) {
-        self.fetched.push_front(entry);
-    }
-}
-
-impl Iterator for Scan {
-    type Item = Result<Entry, Damage>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.is_empty() && !self.ended {
-            let start = match self.last.take() {
-                Some(last) => Bound::Excluded(last),
-                None => Bound::Included(sled::IVec::from(&*self.prefix)),
-            };
-            match self.database.fetch(&self.prefix, start) {
-                Ok(entries) => self.fetched = entries,
-                Err(damage) => {
-                    self.ended = true;
-                    return Some(Err(damage));
-                }
-            }
-            self.last = self.fetched.back().map(|(key, _)| key.clone());
-            self.ended = self.fetched.is_empty();
-        }
-        self.fetched.pop_front().map(Ok)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::Scan;
 
     #[test]
     fn a_database_that_its_holder_has_not_let_go_of_is_busy_and_not_damaged() {

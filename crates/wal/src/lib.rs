@@ -55,9 +55,11 @@ mod records;
 mod regular;
 mod row;
 mod run;
+mod scan;
 mod shared;
 mod sharing;
 mod spread;
+mod turn;
 mod usage;
 mod writer;
 

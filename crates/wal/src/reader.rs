@@ -9,7 +9,7 @@ use model::{Destination, EventId, EventName, RunId, Seq, UnixMillis};
 
 use crate::closing::Closed;
 use crate::codec;
-use crate::database::{Database, Held, Scan};
+use crate::database::{Database, Held};
 use crate::error::{Error, Result};
 use crate::hold::{copy_database, lock_of, wait_beside_readers};
 use crate::identity::{self, IDENTITIES_PREFIX, IdentifiedPlace};
@@ -17,6 +17,7 @@ use crate::layout::{CLOSED_FILE, DataDir, RunName};
 use crate::record::{self, DestKey, Key};
 use crate::records::{Records, SharedOf};
 use crate::run::OpenRun;
+use crate::scan::Scan;
 use crate::shared::{self, SHARED_PREFIX, SharedKey};
 use crate::spread::Spread;
 

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::Seq;
 
-use crate::database::{Database, Scan};
+use crate::database::Database;
 use crate::layout::RunName;
 use crate::packing;
 use crate::reader::{Damage, Frames, Record, end_of};
 use crate::record::{self, DestKey, Key, RecordHead};
 use crate::row::Placed;
+use crate::scan::Scan;
 use crate::spread::{Cursor, Spread};
 
 /// The records of one destination in one run. Damage is an item of its own; what follows it is

@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use model::{Seq, UnixMillis};
 
-use crate::database::{Database, Scan};
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::layout::RunName;
 use crate::reader::Damage;
 use crate::record::DestKey;
 use crate::row::{Placed, Row};
+use crate::scan::Scan;
 use crate::shared::{self, SHARED_PREFIX, SharedKey};
 
 /// So many bytes of entries make a row.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use model::{Destination, EventId, Seq, UnixMillis};
 
-use crate::database::Scan;
 use crate::inspect::NameFilter;
 use crate::packing;
 use crate::reader::{Damage, EventRef, Frames, Record, RunReader};
 use crate::record::{self, DestKey, Key};
 use crate::records::{Records, SharedOf};
+use crate::scan::Scan;
 use crate::shared::{self, SHARED_PREFIX, SharedKey};
 
 /// Which events are wanted.

@@ -5,7 +5,8 @@
 //! and every restart sends the same bytes to the same keys.
 
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use model::{Minute, RunId, UnixMillis};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,10 @@ use crate::deflate::Compressors;
 use crate::faults::fault_point;
 use crate::repeats::Repeats;
 use crate::seal_writer::{Progress, SealWriter};
+
+/// How long a run is waited for that somebody reads, and how long between two tries.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
+const READER_PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of an attempt to seal a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,15 +180,9 @@ fn open_runs(
             continue;
         }
         let was_read = ahead.is_some_and(|ahead| ahead.has_all_of(run.run));
-        let held = was_read.then(|| RunReader::hold_read(data, run));
-        let reader = match held {
-            // Its closing record is gone by now, or damaged: what there is of the run is read again.
-            None | Some(Err(wal::Error::Damaged { .. })) => RunReader::open(data, run),
-            Some(held) => held,
-        };
-        match reader {
+        match open_run(data, run, was_read) {
             Ok(reader) => readers.push(reader),
-            // A reader lets go of it soon; only a writer is left behind.
+            // Only a writer is left behind.
             Err(wal::Error::Busy { .. }) if order.leave_held && is_held(&data.run_dir(run)) => {}
             Err(wal::Error::Busy { .. }) => return Ok(None),
             Err(error) if error.is_not_found() || matches!(error, wal::Error::Damaged { .. }) => {
@@ -194,6 +193,26 @@ fn open_runs(
         }
     }
     Ok(Some(readers))
+}
+
+/// Opens a run, or takes hold of one that was read. Who only reads it lets go of it soon, and is waited
+/// for: of many runs one might be read by somebody at any time.
+fn open_run(data: &DataDir, run: RunName, was_read: bool) -> wal::Result<RunReader> {
+    let started = Instant::now();
+    loop {
+        let held = was_read.then(|| RunReader::hold_read(data, run));
+        let reader = match held {
+            // Its closing record is gone by now, or damaged: what there is of the run is read again.
+            None | Some(Err(wal::Error::Damaged { .. })) => RunReader::open(data, run),
+            Some(held) => held,
+        };
+        let is_read =
+            matches!(reader, Err(wal::Error::Busy { .. })) && !is_held(&data.run_dir(run));
+        if !is_read || started.elapsed() >= READER_PATIENCE {
+            return reader;
+        }
+        thread::sleep(READER_PAUSE);
+    }
 }
 
 fn damaged_runs(names: &[RunName], runs: &[SealedRun]) -> Vec<(RunName, String)> {

@@ -333,6 +333,22 @@ async fn g4_a_reader_of_a_run_makes_no_further_part() {
 }
 
 #[tokio::test]
+async fn a_run_that_somebody_reads_for_a_moment_is_waited_for() {
+    let bench = Bench::new();
+    bench.accept(&["a"]).await;
+    let data = bench.data();
+    let run = data.runs().unwrap()[0];
+    let reader = wal::Lock::shared(&data.run_dir(run).join("lock")).unwrap();
+    let reading = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(reader);
+    });
+    assert_eq!(bench.once().await, Drained::Yes);
+    assert_eq!(bench.delivered(), Bench::expected(&["a"]));
+    reading.join().unwrap();
+}
+
+#[tokio::test]
 async fn runs_of_one_minute_meet_in_one_object() {
     let bench = Bench::new();
     for _ in 0..5 {

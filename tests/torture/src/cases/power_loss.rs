@@ -47,6 +47,9 @@ pub(crate) const CASE: Case = Case {
 
 const DISK_BYTES: usize = 256 * 1024 * 1024;
 
+/// Of `[log]`. Runs that are smaller take more room on such a disk than what they hold.
+const RUNS: &str = "run_bytes = \"4MiB\"\n";
+
 /// How many images at most are made of one history; there are at least two histories.
 const IMAGES_A_HISTORY: u64 = 25;
 

@@ -72,7 +72,7 @@ fn one_round(place: &Path) -> Figures {
     fs::write(&file, "text").expect("the disk takes it");
     refused(file, &ALL, IO, &["file", "has to name a directory"]);
 
-    for version in ["minutelog 2\n", "minutelog 4\n"] {
+    for version in ["minutelog 2\n", "minutelog 999\n"] {
         let other = place.join(version.trim().replace(' ', "-"));
         fs::create_dir(&other).expect("the disk takes it");
         fs::write(other.join("format"), version).expect("the disk takes it");

@@ -96,7 +96,8 @@ impl History {
         let mounted = Mounted::new(place, "load", journal, &disk);
         let mounted = mounted.unwrap_or_else(|error| panic!("ext4 does not mount: {error:?}"));
         let data = mounted.root().join("log");
-        let site = Site::with(&Setup { data: Some(data.clone()), ..Setup::default() });
+        let log = super::RUNS.to_owned();
+        let site = Site::with(&Setup { data: Some(data.clone()), log, ..Setup::default() });
         site.s3.stamp_by(disk.counter());
         site.s3.add(Rule::new(Fault::LoseAnswer).on("PutObject").times(3));
         let stamps = Stamps { disk: Arc::clone(&disk), of: Arc::default() };

@@ -50,7 +50,8 @@ impl Recovery {
             Err(NotMounted::Failed(error)) => panic!("ext4 does not mount: {error}"),
         };
         let data = mounted.root().join("log");
-        let site = Site::with(&Setup { data: Some(data.clone()), ..Setup::default() });
+        let log = super::RUNS.to_owned();
+        let site = Site::with(&Setup { data: Some(data.clone()), log, ..Setup::default() });
         site.s3.restore(stored);
         site.s3.stamp_by(disk.counter());
         let mut ledger = ledger.clone();

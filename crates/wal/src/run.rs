@@ -13,7 +13,7 @@ use crate::lock::Lock;
 use crate::making::make_directory;
 
 /// A record and a whole leaf of sled's tree (17 records) must stay under a quarter of it.
-const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The pages that sled keeps in memory. Its default of 1 GiB is for databases that live longer.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;

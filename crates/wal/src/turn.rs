@@ -78,6 +78,7 @@ impl Writer {
             let disk_bytes = run.disk_bytes()?;
             let before = before.unwrap_or_else(|| Before::nothing(minute));
             self.shared.usage.add(disk_bytes);
+            self.shared.usage.add_run();
             self.shared.set_current(Some(Arc::clone(&run)));
             tracing::debug!(minute = %minute, run = %self.run, "opened a minute");
             return Ok(Active {

@@ -10,6 +10,7 @@ use model::Minute;
 
 use crate::error::{Error, Result};
 use crate::layout::{DataDir, RunName, Stage};
+use crate::run::SEGMENT_BYTES;
 
 /// Room that is left on the file system whatever happens, in bytes.
 const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
@@ -41,11 +42,10 @@ impl Room {
     /// Looks at a data directory.
     pub fn measure(data: &DataDir) -> Result<Self> {
         let usage = Usage::measure(data, u64::MAX)?;
-        let largest = usage.largest_minute.load(Ordering::Relaxed);
         Ok(Self {
             log_bytes: usage.log_bytes(),
             free_bytes: usage.free.load(Ordering::Relaxed),
-            needed_bytes: RESERVE_BYTES.saturating_add(to_seal(largest)),
+            needed_bytes: RESERVE_BYTES.saturating_add(usage.to_seal.load(Ordering::Relaxed)),
         })
     }
 }
@@ -57,7 +57,9 @@ pub(crate) struct Usage {
     log: AtomicU64,
     appended: AtomicU64,
     free: AtomicU64,
-    largest_minute: AtomicU64,
+    /// What the sealing of the minute takes that needs most, and the runs since.
+    to_seal: AtomicU64,
+    opened: AtomicU64,
 }
 
 impl Usage {
@@ -68,7 +70,8 @@ impl Usage {
             log: AtomicU64::new(0),
             appended: AtomicU64::new(0),
             free: AtomicU64::new(0),
-            largest_minute: AtomicU64::new(0),
+            to_seal: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
         };
         this.refresh(data)?;
         Ok(this)
@@ -77,9 +80,12 @@ impl Usage {
     /// Looks again. Receipts are no log and do not count.
     pub(crate) fn refresh(&self, data: &DataDir) -> Result<()> {
         let before = self.appended.load(Ordering::Relaxed);
-        let mut minutes = BTreeMap::<Minute, u64>::new();
+        let opened = self.opened.load(Ordering::Relaxed);
+        let mut minutes = BTreeMap::<Minute, (u64, u64)>::new();
         for run in data.runs()? {
-            *minutes.entry(run.minute).or_default() += run_bytes(data, run);
+            let (bytes, runs) = minutes.entry(run.minute).or_default();
+            *bytes += run_bytes(data, run);
+            *runs += 1;
         }
         let rest = [
             data.sealing_dir(),
@@ -87,15 +93,16 @@ impl Usage {
             data.stage_dir(Stage::Parked),
             data.quarantine_dir(),
         ];
-        let log_bytes =
-            minutes.values().sum::<u64>() + rest.iter().map(|dir| bytes_on_disk(dir)).sum::<u64>();
+        let log_bytes = minutes.values().map(|(bytes, _)| bytes).sum::<u64>()
+            + rest.iter().map(|dir| bytes_on_disk(dir)).sum::<u64>();
         let file_system = rustix::fs::statvfs(data.root())
             .map_err(|error| Error::io(data.root())(error.into()))?;
         let free_bytes = file_system.f_bavail.saturating_mul(file_system.f_frsize);
         self.log.store(log_bytes, Ordering::Relaxed);
         self.free.store(free_bytes, Ordering::Relaxed);
-        let largest = minutes.values().copied().max().unwrap_or(0);
-        self.largest_minute.store(largest, Ordering::Relaxed);
+        let needs = minutes.values().map(|(bytes, runs)| to_seal(*bytes, *runs));
+        self.to_seal.store(needs.max().unwrap_or(0), Ordering::Relaxed);
+        self.opened.fetch_sub(opened, Ordering::Relaxed);
         self.appended.fetch_sub(before, Ordering::Relaxed);
         Ok(())
     }
@@ -110,6 +117,11 @@ impl Usage {
     /// before each commit: what is over it is at most what sled adds to one.
     pub(crate) fn add(&self, bytes: u64) {
         self.appended.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that a run was opened since the last look.
+    pub(crate) fn add_run(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Why `bytes` more can't be taken; `None` where they can.
@@ -127,8 +139,8 @@ impl Usage {
         let appended = self.appended.load(Ordering::Relaxed);
         let free = self.free.load(Ordering::Relaxed).saturating_sub(appended);
         // What was appended since the last look may all be in what is the largest minute by now.
-        let largest = self.largest_minute.load(Ordering::Relaxed).saturating_add(appended);
-        let to_seal = to_seal(largest.saturating_add(bytes));
+        let since = to_seal(appended.saturating_add(bytes), self.opened.load(Ordering::Relaxed));
+        let to_seal = self.to_seal.load(Ordering::Relaxed).saturating_add(since);
         let needed = RESERVE_BYTES.saturating_add(bytes).saturating_add(to_seal);
         (free < needed)
             .then(|| format!("the file system has {free} bytes free and sealing may need {needed}"))
@@ -148,9 +160,10 @@ impl Usage {
 }
 
 /// The room that sealing a minute of so many bytes takes at most: for its objects, and for what its
-/// destinations share, which is spread by destination.
-fn to_seal(minute_bytes: u64) -> u64 {
-    minute_bytes.saturating_mul(2)
+/// destinations share, which is spread by destination. And sled, when it opens a run, makes its last
+/// segment as large as the others.
+fn to_seal(minute_bytes: u64, runs: u64) -> u64 {
+    minute_bytes.saturating_mul(2).saturating_add(runs.saturating_mul(SEGMENT_BYTES as u64))
 }
 
 fn run_bytes(data: &DataDir, run: RunName) -> u64 {

@@ -49,9 +49,7 @@ impl GzipLevel {
             (Self::Auto, _) => 1,
         }
     }
-}
 
-impl GzipLevel {
     /// The level for what is left of a minute that is over, if its last run was compressed at another
     /// level than 6: it is waited for. Else it is `level`.
     pub(crate) fn level_of_the_rest(self, level: u32, before: Option<u32>) -> u32 {

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::index::IndexedLine;
 use crate::inspect::census::MinuteDirs;
 use crate::inspect::part::PartView;
-use crate::inspect::row::DeliveryState;
 use crate::inspect::run::{RunSink, Wanted, Whereabouts, read_run};
 use crate::inspect::window::{Place, Window};
 use crate::layout::{DataDir, PartName, RunName};
@@ -163,14 +162,7 @@ impl RunSink for RunLines<'_> {
     fn event(&mut self, destination: &Destination, event: &EventRef<'_>) {
         let place = match &self.place {
             Some(place) if place.destination == *destination => place,
-            _ => self.place.insert(Arc::new(Place {
-                destination_id: DestinationId::of(destination),
-                destination: destination.clone(),
-                state: DeliveryState::Logged,
-                key: None,
-                error: None,
-                mean_bytes: None,
-            })),
+            _ => self.place.insert(Arc::new(Place::logged(destination))),
         };
         let name = (!event.name.is_empty()).then_some(event.name);
         self.window.offer(event.id, name, None, place);

@@ -12,13 +12,12 @@ use crate::index::IndexReader;
 use crate::inspect::NameFilter;
 use crate::inspect::census::MinuteDirs;
 use crate::inspect::parts::PartLook;
-use crate::inspect::row::DeliveryState;
 use crate::inspect::run::{Approach, approach};
 use crate::inspect::stream::Stream;
 use crate::inspect::window::{Place, Window};
 use crate::layout::{PartName, RunName};
 use crate::live::{LiveAround, live_around};
-use crate::reader::{Around, DestinationId, EventRef, RunReader};
+use crate::reader::{Around, EventRef, RunReader};
 
 /// Reads minutes, the newest one first.
 #[derive(Debug)]
@@ -252,14 +251,7 @@ impl<'s> StreamScan<'s> {
         if id > self.top || !self.wants(destination) {
             return;
         }
-        let place = Place {
-            destination_id: DestinationId::of(destination),
-            destination: destination.clone(),
-            state: DeliveryState::Logged,
-            key: None,
-            error: None,
-            mean_bytes: None,
-        };
+        let place = Place::logged(destination);
         self.window.offer_sized(id, name, None, bytes, &Arc::new(place));
     }
 }

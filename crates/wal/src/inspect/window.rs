@@ -20,6 +20,20 @@ pub(crate) struct Place {
     pub(crate) mean_bytes: Option<u64>,
 }
 
+impl Place {
+    /// The log, of which nothing is sealed.
+    pub(crate) fn logged(destination: &Destination) -> Self {
+        Self {
+            destination_id: DestinationId::of(destination),
+            destination: destination.clone(),
+            state: DeliveryState::Logged,
+            key: None,
+            error: None,
+            mean_bytes: None,
+        }
+    }
+}
+
 /// One event to one destination.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {

@@ -34,10 +34,10 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const ERROR_PAUSE: Duration = Duration::from_secs(2);
 
 /// How many sealed parts may wait for their first pass; the sealer waits beyond that.
-const SEALED_AHEAD: usize = 4;
+pub(crate) const SEALED_AHEAD: usize = 4;
 
 /// How many parts are in their first pass at a time, and how many are tried again.
-const FIRST_PASSES: usize = 4;
+pub(crate) const FIRST_PASSES: usize = 4;
 const LATER_PASSES: usize = 4;
 
 /// How often parts that wait are looked at, and the log is measured.
@@ -58,26 +58,18 @@ impl Early {
     }
 }
 
-/// Whether the log is empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Everything is in S3.
-    Yes,
-    /// Something is still undelivered.
-    No,
-}
-
-struct Flusher {
+/// A flusher that has the data directory to itself.
+pub(crate) struct Flusher {
     config: Config,
-    data: DataDir,
-    delivery: Arc<Delivery>,
-    sealer: Sealer,
-    _lock: Lock,
+    pub(crate) data: DataDir,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) sealer: Sealer,
+    pub(crate) lock: Lock,
 }
 
 impl Flusher {
     /// Takes the data directory and cleans up after a crash.
-    fn start(
+    pub(crate) fn start(
         config: Config,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -94,7 +86,7 @@ impl Flusher {
         let sealer = Sealer::start(data.clone(), level, window, stop.clone())?;
         let concurrency = config.upload_concurrency;
         let delivery = Arc::new(Delivery::new(data.clone(), store, clock, concurrency, stop));
-        Ok(Self { config, data, delivery, sealer, _lock: lock })
+        Ok(Self { config, data, delivery, sealer, lock })
     }
 }
 
@@ -141,74 +133,6 @@ pub async fn run(
     // The lock on the data directory goes last.
     tokio::task::spawn_blocking(|| sealer.join()).await?.ok();
     result
-}
-
-/// Seals what nobody holds and delivers it, trying again what may mend itself soon; then ends.
-pub async fn run_once(
-    config: Config,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    shutdown: CancellationToken,
-) -> Result<Drained, Error> {
-    run_once_for(config, store, clock, shutdown, DestinationFilter::default()).await
-}
-
-/// The same for some destinations only.
-pub async fn run_once_for(
-    config: Config,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    shutdown: CancellationToken,
-    filter: DestinationFilter,
-) -> Result<Drained, Error> {
-    /// So many rounds in a row may deliver nothing before the rest is left.
-    const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
-
-    let stop = shutdown.clone();
-    let seal = move || {
-        let mut flusher = Flusher::start(config, store, clock, stop)?;
-        let clock = Arc::clone(&flusher.delivery.clock);
-        match flusher.sealer.seal_finished(&*clock, true, |_| true) {
-            Err(error) if flusher.sealer.is_unsure() => Err(error.into()),
-            sealed => Ok::<_, Error>((flusher, sealed.err().map(Error::from))),
-        }
-    };
-    // What cannot be sealed or delivered now holds up nothing else.
-    let (flusher, mut failed) = tokio::task::spawn_blocking(seal).await??;
-    let mut idle_rounds = 0;
-    while idle_rounds < ROUNDS_WITHOUT_PROGRESS && !shutdown.is_cancelled() {
-        let (mut delivered, mut next_try) = (0, None::<UnixMillis>);
-        for (name, stage) in flusher.sealer.parts()? {
-            let part = Part { data: flusher.data.clone(), stage, name };
-            let end = match flusher.delivery.pass(&part, &filter, ()).await {
-                Ok(end) => end,
-                Err(error) => {
-                    tracing::error!(part = %part.name, %error, "a pass has failed");
-                    failed.get_or_insert(error);
-                    continue;
-                }
-            };
-            delivered += end.delivered;
-            // What waits for a person has been tried; what may mend itself is tried again.
-            if matches!(end.permission, Permission::Keep | Permission::Release) {
-                next_try = next_try.into_iter().chain(end.next_try).min();
-            }
-        }
-        let Some(next_try) = next_try else { break };
-        idle_rounds = if delivered > 0 { 0 } else { idle_rounds + 1 };
-        let pause = next_try.since(flusher.delivery.clock.now()).min(Duration::from_secs(5));
-        tokio::select! {
-            () = tokio::time::sleep(pause.max(Duration::from_millis(50))) => {}
-            () = shutdown.cancelled() => {}
-        }
-    }
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let left = flusher.sealer.has_unsealed()?
-        || !flusher.sealer.parts()?.is_empty()
-        || !flusher.data.quarantined()?.is_empty();
-    Ok(if left { Drained::No } else { Drained::Yes })
 }
 
 /// Starts the sealer's thread; what it makes comes out of the channel, and what ends it.

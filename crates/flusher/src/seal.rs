@@ -4,7 +4,7 @@
 //! is worth nothing and a crash leaves only what the next start removes; from it on, every retry
 //! and every restart sends the same bytes to the same keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,17 +25,24 @@ use crate::seal_writer::{Progress, SealWriter};
 const READER_PATIENCE: Duration = Duration::from_secs(2);
 const READER_PAUSE: Duration = Duration::from_millis(20);
 
-/// What came of an attempt to seal a minute.
+/// What came of a step on the way from a minute to a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step<T> {
+    /// It was made.
+    Made(T),
+    /// A run is held after all, or the flusher was told to stop; try again later.
+    NotYet,
+    /// What was compressed ahead is not what the minute begins with: seal it without.
+    NotAsBegun,
+}
+
+/// What a minute turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sealed {
     /// A part was made.
     Part(SealedPart),
     /// There was nothing in it but so many repeats of what is sealed.
     Empty { repeats: u64 },
-    /// A run is held after all, or the flusher was told to stop; try again later.
-    NotYet,
-    /// What was compressed ahead is not what the minute begins with: seal it without.
-    NotAsBegun,
 }
 
 /// A part that was made.
@@ -67,80 +74,127 @@ pub(crate) struct SealOrder {
     pub(crate) stop: CancellationToken,
 }
 
-/// Seals a minute, of which some may be compressed already.
-pub(crate) fn seal(
+/// A minute whose runs are open: none is written to any more.
+pub(crate) struct Opened {
+    name: PartName,
+    dir: PathBuf,
+    reader: MinuteReader,
+}
+
+/// Opens a minute, of which some may be compressed already.
+pub(crate) fn open(
     data: &DataDir,
     order: &SealOrder,
-    ahead: &mut Option<Ahead>,
-    compressors: &Compressors,
-) -> wal::Result<Sealed> {
+    ahead: Option<&Ahead>,
+) -> wal::Result<Step<Opened>> {
     let name = next_part(data, order.minute);
     let dir = data.sealing_part_dir(name);
     // W4: from here on ingest opens no run of this minute; those that it opened before are listed.
     durable::create_dir(&dir)?;
     durable::sync_parent(&dir)?;
-    let Some(runs) = open_runs(data, order, ahead.as_ref())? else {
-        return throw_away(&dir, Sealed::NotYet);
+    let Some(runs) = open_runs(data, order, ahead)? else {
+        return throw_away(&dir, Step::NotYet);
     };
-    let names: Vec<RunName> = runs.iter().map(RunReader::name).collect();
-    let reader = MinuteReader::new(runs);
-    let run_ids: Vec<RunId> = names.iter().map(|name| name.run).collect();
-    if ahead.as_ref().is_some_and(|ahead| !ahead.is_of(&run_ids)) {
+    let opened = Opened { name, dir, reader: MinuteReader::new(runs) };
+    if ahead.is_some_and(|ahead| !ahead.is_of(&opened.run_ids())) {
+        let Opened { dir, reader, .. } = opened;
         drop(reader);
-        return throw_away(&dir, Sealed::NotAsBegun);
+        return throw_away(&dir, Step::NotAsBegun);
     }
-    let head = ManifestHead { name, sealed_at: order.now, runs: run_ids };
-    let mut lost = Vec::new();
-    let note = |run, damage| lost.push(RunDamage { run, damage });
-    let repeats = Repeats::learn(data, order.minute, order.window, reader.runs(), note)?;
-    let begun = match ahead.take() {
-        Some(ahead) => ahead.hand_over(&dir, order.level)?,
-        None => BegunPart::nothing(&dir, order.level, compressors)?,
-    };
-    let mut seal = SealWriter::create(&dir, head, repeats, begun)?;
-    for damage in lost {
-        seal.note(damage);
+    Ok(Step::Made(opened))
+}
+
+impl Opened {
+    fn run_ids(&self) -> Vec<RunId> {
+        self.reader.runs().iter().map(|run| run.name().run).collect()
     }
-    let broken_off = match seal.write_all(&reader, &order.stop)? {
-        Progress::Whole => None,
-        Progress::Stopped => Some(Sealed::NotYet),
-        Progress::NotAsBegun => Some(Sealed::NotAsBegun),
-    };
-    if let Some(broken_off) = broken_off {
-        drop((seal, reader));
-        return throw_away(&dir, broken_off);
+
+    /// Whether parts of other minutes tell what of this one is a repeat.
+    pub(crate) fn has_identities(&self) -> bool {
+        self.reader.runs().iter().any(|run| run.identified().next().is_some())
     }
-    // What the system refused to give is not damaged: it is read again.
-    if let Some(error) = reader.runs().iter().find_map(RunReader::refused) {
-        return Err(error);
-    }
-    fault_point!("flusher::sealing");
-    let tallies = seal.tallies(&reader);
-    let damaged = damaged_runs(&names, &tallies);
-    let repeats = seal.left_out();
-    let end = seal.finish(&dir, tallies)?;
-    // sled has let go of the runs before anybody may remove them.
-    drop(reader);
-    if end.objects == 0 {
-        durable::remove_dir(&dir)?;
-        for run in names {
-            if damaged.iter().any(|(damaged, _)| *damaged == run) {
-                quarantine_run(data, run)?;
-            } else {
-                data.remove_run(run)?;
-            }
+
+    /// Reads all that the runs hold, and writes it. Some of it may be on its way to the disk, or still
+    /// being compressed, when this ends.
+    pub(crate) fn write(
+        self,
+        data: &DataDir,
+        order: &SealOrder,
+        ahead: &mut Option<Ahead>,
+        compressors: &Compressors,
+    ) -> wal::Result<Step<Box<Unfinished>>> {
+        let runs = self.run_ids();
+        let Self { name, dir, reader } = self;
+        let head = ManifestHead { name, sealed_at: order.now, runs };
+        let mut lost = Vec::new();
+        let note = |run, damage| lost.push(RunDamage { run, damage });
+        let repeats = Repeats::learn(data, order.minute, order.window, reader.runs(), note)?;
+        let begun = match ahead.take() {
+            Some(ahead) => ahead.hand_over(&dir, order.level)?,
+            None => BegunPart::nothing(&dir, order.level, compressors)?,
+        };
+        let mut seal = SealWriter::create(&dir, head, repeats, begun)?;
+        for damage in lost {
+            seal.note(damage);
         }
-        return Ok(Sealed::Empty { repeats });
+        let broken_off = match seal.write_all(&reader, &order.stop)? {
+            Progress::Whole => None,
+            Progress::Stopped => Some(Step::NotYet),
+            Progress::NotAsBegun => Some(Step::NotAsBegun),
+        };
+        if let Some(broken_off) = broken_off {
+            drop((seal, reader));
+            return throw_away(&dir, broken_off);
+        }
+        // What the system refused to give is not damaged: it is read again.
+        if let Some(error) = reader.runs().iter().find_map(RunReader::refused) {
+            return Err(error);
+        }
+        fault_point!("flusher::sealing");
+        Ok(Step::Made(Box::new(Unfinished { name, dir, reader, seal })))
     }
-    durable::sync_dir(&dir)?;
-    durable::rename(&dir, &data.part_dir(wal::Stage::Sealed, name))?;
-    fault_point!("flusher::sealed");
-    let (objects, events, bytes) = (end.objects, end.events, end.segments_bytes);
-    Ok(Sealed::Part(SealedPart { name, objects, events, bytes, repeats, damaged }))
+}
+
+/// A part that is written and not yet on stable storage.
+pub(crate) struct Unfinished {
+    name: PartName,
+    dir: PathBuf,
+    reader: MinuteReader,
+    seal: SealWriter,
+}
+
+impl Unfinished {
+    /// Makes it a part: waits for the last of it, syncs, and renames.
+    pub(crate) fn finish(self, data: &DataDir) -> wal::Result<Sealed> {
+        let Self { name, dir, reader, mut seal } = self;
+        let runs: Vec<RunName> = reader.runs().iter().map(RunReader::name).collect();
+        let tallies = seal.tallies(&reader);
+        // sled has let go of the runs before anybody may remove them.
+        drop(reader);
+        let damaged = damaged_runs(&runs, &tallies);
+        let repeats = seal.left_out();
+        let end = seal.finish(&dir, tallies)?;
+        if end.objects == 0 {
+            durable::remove_dir(&dir)?;
+            for run in runs {
+                if damaged.iter().any(|(damaged, _)| *damaged == run) {
+                    quarantine_run(data, run)?;
+                } else {
+                    data.remove_run(run)?;
+                }
+            }
+            return Ok(Sealed::Empty { repeats });
+        }
+        durable::sync_dir(&dir)?;
+        durable::rename(&dir, &data.part_dir(wal::Stage::Sealed, name))?;
+        fault_point!("flusher::sealed");
+        let (objects, events, bytes) = (end.objects, end.events, end.segments_bytes);
+        Ok(Sealed::Part(SealedPart { name, objects, events, bytes, repeats, damaged }))
+    }
 }
 
 /// F1: a seal that was broken off is worth nothing.
-fn throw_away(dir: &Path, broken_off: Sealed) -> wal::Result<Sealed> {
+fn throw_away<T>(dir: &Path, broken_off: Step<T>) -> wal::Result<Step<T>> {
     durable::remove_dir(dir)?;
     Ok(broken_off)
 }

@@ -1,9 +1,10 @@
 //! Looks for finished minutes and seals them, oldest first.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Clock, Minute};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,8 @@ use crate::deflate::Compressors;
 use crate::finished::{Decision, decide};
 use crate::going_ahead::GoingAhead;
 use crate::metrics;
-use crate::seal::{SealOrder, Sealed, SealedPart, seal};
+use crate::round::{Ending, Round};
+use crate::seal::{self, SealOrder, Sealed, SealedPart, Step, Unfinished};
 
 /// Seals what is finished.
 pub(crate) struct Sealer {
@@ -86,74 +88,125 @@ impl Sealer {
     /// Seals every minute that is finished and calls `done` with each part. `early` seals all that
     /// nobody holds, also before its minute is over. Stops when `done` says so. A minute that cannot be
     /// sealed holds up no other: the first error comes at the end.
+    ///
+    /// While one part is on its way to stable storage, the next minute is read.
     pub(crate) fn seal_finished(
         &mut self,
         clock: &dyn Clock,
         early: bool,
-        mut done: impl FnMut(SealedPart) -> bool,
+        done: impl FnMut(SealedPart) -> bool,
     ) -> wal::Result<()> {
-        self.remove_unfinished_seals()?;
+        remove_unfinished_seals(&self.data, |dir| self.going_ahead.is_at(dir))?;
         let mut minutes = self.finished(clock, early)?;
-        let mut failed = wal::Result::Ok(());
-        while let Some((minute, leave_held)) = minutes.pop_first() {
-            let mut ahead = match self.ahead_of(minute) {
-                Ok(ahead) => ahead,
-                Err(error) => {
-                    tracing::error!(minute = %minute, %error, "cannot seal a minute");
-                    failed = failed.and(Err(error));
-                    continue;
-                }
-            };
-            let level = self.level.level(minutes.len());
+        let mut round = Round::new(done);
+        while !(round.is_over || self.stop.is_cancelled())
+            && let Some((minute, leave_held)) = minutes.pop_first()
+        {
             let order = SealOrder {
                 minute,
                 claimed: self.claimed.iter().copied().filter(|run| run.minute == minute).collect(),
                 leave_held,
-                level: self.level.level_of_the_rest(level, ahead.as_ref().map(Ahead::level)),
+                level: self.level.level(minutes.len()),
                 window: self.window,
                 now: clock.now(),
                 stop: self.stop.clone(),
             };
-            let started = std::time::Instant::now();
-            let mut sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
-            if matches!(sealed, Ok(Sealed::NotAsBegun)) {
-                drop(ahead.take());
-                self.going_ahead.give_up(minute)?;
-                sealed = seal(&self.data, &order, &mut ahead, &self.compressors);
-            }
-            if let Some(ahead) = ahead {
-                self.going_ahead.put_back(ahead);
-            }
-            match sealed {
-                Ok(Sealed::Part(part)) => {
-                    metrics::sealed(&part, started.elapsed());
-                    for (run, damage) in &part.damaged {
-                        tracing::error!(run = %run, %damage, "a run could not be read back whole");
-                        metrics::quarantined();
-                    }
-                    tracing::info!(
-                        minute = %minute, objects = part.objects, events = part.events,
-                        bytes = part.bytes, repeats = part.repeats, level = order.level, "sealed"
-                    );
-                    self.claim_or_doubt(minute)?;
-                    if !done(part) {
-                        break;
-                    }
+            let started = Instant::now();
+            let written = self.write(order, &mut round);
+            self.end_last(&mut round);
+            let ending = match written {
+                // Where a part may be there that nobody knows, none is made beside it.
+                Ok(Some((unfinished, level))) if !self.unsure => {
+                    Ending::begin(&self.data, unfinished, minute, level, started).map(Some)
                 }
-                Ok(Sealed::Empty { repeats }) => metrics::repeats_removed(repeats),
-                Ok(Sealed::NotYet | Sealed::NotAsBegun) => {}
-                Err(error) => {
-                    tracing::error!(minute = %minute, %error, "cannot seal a minute");
-                    let cleaned = self.going_ahead.give_up(minute);
-                    let cleaned = cleaned.and_then(|()| self.clean_up_after(minute));
-                    failed = failed.and(Err::<(), _>(error)).and(cleaned);
-                    if self.unsure {
-                        break;
-                    }
-                }
+                Ok(_) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match ending {
+                Ok(ending) => round.last = ending,
+                Err(error) => self.failed(minute, error, &mut round),
             }
         }
-        failed
+        self.end_last(&mut round);
+        round.failed
+    }
+
+    /// Writes a part of a minute, and says at which level; `None` where there is none to be made now.
+    fn write<F: FnMut(SealedPart) -> bool>(
+        &mut self,
+        mut order: SealOrder,
+        round: &mut Round<F>,
+    ) -> wal::Result<Option<(Box<Unfinished>, u32)>> {
+        let minute = order.minute;
+        let mut ahead = self.ahead_of(minute)?;
+        order.level = self.level.level_of_the_rest(order.level, ahead.as_ref().map(Ahead::level));
+        let mut written = self.write_on(&order, &mut ahead, round);
+        if matches!(written, Ok(Step::NotAsBegun)) {
+            drop(ahead.take());
+            self.going_ahead.give_up(minute)?;
+            written = self.write_on(&order, &mut ahead, round);
+        }
+        if let Some(ahead) = ahead {
+            self.going_ahead.put_back(ahead);
+        }
+        Ok(match written? {
+            Step::Made(unfinished) => Some((unfinished, order.level)),
+            Step::NotYet | Step::NotAsBegun => None,
+        })
+    }
+
+    fn write_on<F: FnMut(SealedPart) -> bool>(
+        &mut self,
+        order: &SealOrder,
+        ahead: &mut Option<Ahead>,
+        round: &mut Round<F>,
+    ) -> wal::Result<Step<Box<Unfinished>>> {
+        let opened = match seal::open(&self.data, order, ahead.as_ref())? {
+            Step::Made(opened) => opened,
+            Step::NotYet => return Ok(Step::NotYet),
+            Step::NotAsBegun => return Ok(Step::NotAsBegun),
+        };
+        // F7: what is a repeat, the part before this one may tell.
+        if opened.has_identities() {
+            self.end_last(round);
+        }
+        opened.write(&self.data, order, ahead, &self.compressors)
+    }
+
+    /// Waits for the part that is on its way to stable storage, if there is one.
+    fn end_last<F: FnMut(SealedPart) -> bool>(&mut self, round: &mut Round<F>) {
+        let Some(ending) = round.last.take() else { return };
+        let Ending { minute, level, started, .. } = ending;
+        let part = match ending.wait() {
+            Ok(Sealed::Part(part)) => part,
+            Ok(Sealed::Empty { repeats }) => return metrics::repeats_removed(repeats),
+            Err(error) => return self.failed(minute, error, round),
+        };
+        metrics::sealed(&part, started.elapsed());
+        for (run, damage) in &part.damaged {
+            tracing::error!(run = %run, %damage, "a run could not be read back whole");
+            metrics::quarantined();
+        }
+        tracing::info!(
+            minute = %minute, objects = part.objects, events = part.events,
+            bytes = part.bytes, repeats = part.repeats, level, "sealed"
+        );
+        match self.claim_or_doubt(minute) {
+            Ok(()) => round.is_over |= !(round.done)(part),
+            Err(error) => round.fail(error, true),
+        }
+    }
+
+    /// After an error in sealing a minute. On a full disk, what it has left takes the room that
+    /// another minute needs; and where only the last sync has failed, there is a part.
+    fn failed<F>(&mut self, minute: Minute, error: wal::Error, round: &mut Round<F>) {
+        tracing::error!(minute = %minute, %error, "cannot seal a minute");
+        round.fail(error, false);
+        let cleaned = self.going_ahead.give_up(minute);
+        if let Err(error) = cleaned.and_then(|()| self.clean_up_after(minute)) {
+            round.fail(error, false);
+        }
+        round.is_over |= self.unsure;
     }
 
     /// Compresses some of the minute that is being written, if there is something to begin with. Says
@@ -181,14 +234,12 @@ impl Sealer {
         Ok(runs)
     }
 
-    fn remove_unfinished_seals(&self) -> wal::Result<()> {
-        remove_unfinished_seals(&self.data, |dir| self.going_ahead.is_at(dir))
-    }
-
-    /// After an error in sealing a minute. On a full disk, what it has left takes the room that
-    /// another minute needs; and where only the last sync has failed, there is a part.
     fn clean_up_after(&mut self, minute: Minute) -> wal::Result<()> {
-        self.remove_unfinished_seals()?;
+        let prefix = format!("{}.", minute.to_name());
+        let is_its = |dir: &Path| {
+            dir.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&prefix))
+        };
+        remove_unfinished_seals(&self.data, |dir| !is_its(dir))?;
         let before = self.claimed.len();
         self.claim_or_doubt(minute)?;
         self.unsure |= self.claimed.len() > before;

@@ -59,6 +59,29 @@ async fn f7_a_repeat_is_in_no_object_and_what_it_repeats_is() {
     assert_eq!((report.damaged, report.checked.lines), (Vec::new(), 6));
 }
 
+/// The next minute is read while the last of the one before is compressed and synced: what that one
+/// holds must be known all the same.
+#[tokio::test]
+async fn f7_a_repeat_of_what_is_still_on_its_way_to_the_disk_is_one() {
+    let bench = Bench::new();
+    accept_keyed(&bench, &[(1, &["a"])]).await;
+    let (log, appender) = bench.log();
+    let hashes = (0_u32..15_000).map(|number| blake3::hash(&number.to_le_bytes()).to_string());
+    let line: String = hashes.collect();
+    for _ in 0..4 {
+        let mut batch = Batch::new();
+        batch.push(&destination("large"), None, line.as_bytes());
+        appender.append(batch).await.unwrap();
+    }
+    log.close().await.unwrap();
+    bench.clock.advance(Duration::from_secs(60));
+    accept_keyed(&bench, &[(1, &["a"])]).await;
+    bench.clock.advance(Duration::from_secs(60));
+    assert_eq!(bench.once().await, Drained::Yes);
+    let prefixes: Vec<_> = bench.delivered().into_iter().map(|(prefix, _)| prefix).collect();
+    assert_eq!(prefixes, ["a", "large", "large", "large", "large"]);
+}
+
 #[tokio::test]
 async fn f7_a_repeat_beyond_the_window_is_another_event() {
     let bench = Bench::new();

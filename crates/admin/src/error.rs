@@ -66,6 +66,20 @@ pub enum Error {
         /// Which bucket it is.
         which: String,
     },
+    /// Objects that were to be delivered again are not kept.
+    #[error(
+        "log: {} of what was delivered then can't be found any more: flusher.keep_delivered says how \
+         long sealed bytes are kept; the objects themselves may still be in S3",
+        human::count(*.0, "object")
+    )]
+    Gone(u64),
+    /// Objects could not be delivered again.
+    #[error(
+        "S3: {} could not be delivered again: what happened is told above: run it again, what was \
+         delivered is not sent twice",
+        human::count(*.0, "object")
+    )]
+    NotReplayed(u64),
     /// Delivered objects may not be read.
     #[error(
         "S3: {} cannot be compared: reading needs credentials that S3 takes, and s3:GetObject, which \

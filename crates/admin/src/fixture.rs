@@ -80,6 +80,7 @@ impl Fixture {
             gzip_level: GzipLevel::Fixed(6),
             upload_concurrency: 4,
             receipt_retention: Duration::from_hours(1),
+            keep_delivered: Duration::from_hours(1),
             idempotency_window: Duration::from_secs(900),
         }
     }

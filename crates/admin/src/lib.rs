@@ -14,6 +14,7 @@ mod events;
 mod fixture;
 mod human;
 mod inspector;
+mod kept;
 mod minutes;
 mod objects;
 mod place;
@@ -21,6 +22,9 @@ mod progress;
 mod receipts;
 #[cfg(test)]
 mod repair_tests;
+mod replay;
+#[cfg(test)]
+mod replay_tests;
 #[cfg(test)]
 mod report_tests;
 mod retry;
@@ -38,6 +42,7 @@ pub use inspector::{Inspection, InspectionOptions};
 pub use minutes::minutes;
 pub use objects::{ObjectsQuery, verify_objects};
 pub use receipts::receipts;
+pub use replay::{ReplayQuery, replay};
 pub use retry::retry;
 pub use screen::Screen;
 pub use show::show;

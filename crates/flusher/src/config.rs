@@ -20,6 +20,9 @@ pub struct Config {
     /// How long receipts are kept after the minute's last delivery. No shorter than
     /// `idempotency_window`: what a receipt does not tell any more is no repeat.
     pub receipt_retention: Duration,
+    /// How long the sealed bytes of what is delivered are kept, to be delivered again by a person's
+    /// command. No longer than `receipt_retention`, which says what they are.
+    pub keep_delivered: Duration,
     /// How far apart two events of one identity are sent once only.
     pub idempotency_window: Duration,
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wal::{DataDir, Failure, Outcome, Receipt, SealedObject, SettledObjects};
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::faults::fault_point;
 use crate::health::{Gate, Health, is_due};
@@ -36,6 +37,7 @@ pub(crate) struct Delivery {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lanes: Lanes,
+    keep_delivered: Duration,
     /// Starts no further uploads once it is cancelled.
     pub(crate) stop: CancellationToken,
     health: Mutex<Health>,
@@ -56,11 +58,12 @@ impl Delivery {
         data: DataDir,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        concurrency: usize,
+        config: &Config,
         stop: CancellationToken,
     ) -> Self {
-        let lanes = Lanes::new(concurrency);
-        Self { data, store, clock, lanes, stop, health: Mutex::default() }
+        let lanes = Lanes::new(config.upload_concurrency);
+        let keep_delivered = config.keep_delivered;
+        Self { data, store, clock, lanes, keep_delivered, stop, health: Mutex::default() }
     }
 
     /// Does something with what is known of the destinations.
@@ -111,8 +114,8 @@ impl Delivery {
             }
         }
         let journal = journal.finish().await?;
-        let (of, now) = (part.clone(), self.clock.now());
-        let settling = move || settle::settle(&of, journal, now);
+        let (of, now, keep) = (part.clone(), self.clock.now(), self.keep_delivered);
+        let settling = move || settle::settle(&of, journal, now, keep);
         let permission = tokio::task::spawn_blocking(settling).await??;
         Ok(PassEnd { permission, next_try: pass.next_try, delivered: pass.delivered })
     }

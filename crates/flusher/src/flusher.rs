@@ -84,8 +84,7 @@ impl Flusher {
         })?;
         let (level, window) = (config.gzip_level, config.idempotency_window);
         let sealer = Sealer::start(data.clone(), level, window, stop.clone())?;
-        let concurrency = config.upload_concurrency;
-        let delivery = Arc::new(Delivery::new(data.clone(), store, clock, concurrency, stop));
+        let delivery = Arc::new(Delivery::new(data.clone(), store, clock, &config, stop));
         Ok(Self { config, data, delivery, sealer, lock })
     }
 }
@@ -288,10 +287,16 @@ async fn housekeeping(config: Config, delivery: Arc<Delivery>) {
     loop {
         let (data, clock) = (delivery.data.clone(), Arc::clone(&delivery.clock));
         let (retention, window) = (config.receipt_retention, config.idempotency_window);
+        let keep = config.keep_delivered;
         let work = move || {
             let now = clock.now();
             if let Err(error) = retention::remove_old_receipts(&data, now, retention, window) {
                 tracing::warn!(%error, "cannot remove old receipts");
+            }
+            if let Err(error) = retention::remove_kept_segments(&data, now, keep, || {
+                retention::lacking_bytes(&data)
+            }) {
+                tracing::warn!(%error, "cannot remove sealed bytes that were kept");
             }
             if let Err(error) = data.remove_unborn_runs() {
                 tracing::warn!(%error, "cannot remove what a crash has left of a run's making");

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::Duration;
 
 use model::UnixMillis;
 use wal::{
@@ -69,6 +70,7 @@ pub(crate) fn settle(
     part: &Part,
     journal: DeliveryJournal,
     now: UnixMillis,
+    keep_delivered: Duration,
 ) -> wal::Result<Permission> {
     drop(journal);
     let dir = part.dir();
@@ -78,18 +80,20 @@ pub(crate) fn settle(
     let minute = part.name.minute.interval().as_duration();
     let has_waited = now.since(head.sealed_at) >= minute * RELEASE_AFTER_MINUTES;
     let words = LastWords::read(&dir, &end)?;
+    let keeps = now.since(head.sealed_at) < keep_delivered;
     let permission = permission(words.counts(), has_waited);
     match permission {
         Permission::Keep => {}
-        Permission::Remove => remove(part, &head, &end)?,
+        // What is kept is kept from now on; when its time is over, retention sees.
+        Permission::Remove => remove(part, &head, &end, !keep_delivered.is_zero())?,
         Permission::Quarantine => quarantine(part, &head)?,
         Permission::Release => {
-            if !release(part, &head, &end, &words)? {
+            if !release(part, &head, &end, &words, keeps)? {
                 return Ok(Permission::Keep);
             }
         }
         Permission::Park => {
-            if !release(part, &head, &end, &words)? {
+            if !release(part, &head, &end, &words, keeps)? {
                 return Ok(Permission::Keep);
             }
             if part.stage == Stage::Sealed {
@@ -145,20 +149,28 @@ impl LastWords {
 }
 
 /// G5: reached only when S3 has confirmed every object of the part, and the receipts are synced.
-fn remove(part: &Part, head: &ManifestHead, end: &ManifestEnd) -> wal::Result<()> {
+/// `keeps`: the sealed bytes stay for a while.
+fn remove(part: &Part, head: &ManifestHead, end: &ManifestEnd, keeps: bool) -> wal::Result<()> {
     remove_runs(&part.data, head, end)?;
     fault_point!("flusher::runs_removed");
-    let segments = part.dir().join(SEGMENTS_FILE);
-    match fs::remove_file(&segments) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(wal::Error::io(&segments)(error));
-        }
-        _ => durable::sync_dir(&part.dir())?,
+    if !keeps {
+        remove_segments(&part.dir())?;
     }
     fault_point!("flusher::segments_removed");
     durable::rename(&part.dir(), &part.data.part_dir(Stage::Receipts, part.name))?;
     fault_point!("flusher::finished");
     Ok(())
+}
+
+/// Removes the sealed bytes of a part that is delivered, if they are there.
+pub(crate) fn remove_segments(dir: &Path) -> wal::Result<()> {
+    let segments = dir.join(SEGMENTS_FILE);
+    match fs::remove_file(&segments) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(wal::Error::io(&segments)(error))
+        }
+        _ => durable::sync_dir(dir),
+    }
 }
 
 /// Removes the runs that a part was made from. A run that could not be read back whole is kept.
@@ -181,13 +193,16 @@ fn release(
     head: &ManifestHead,
     end: &ManifestEnd,
     words: &LastWords,
+    keeps: bool,
 ) -> wal::Result<bool> {
     let dir = part.dir();
     if has_runs(part, head) && !sealed_bytes_are_whole(&dir, words)? {
         return Ok(false);
     }
     remove_runs(&part.data, head, end)?;
-    punch_out_what_is_delivered(&dir, words)?;
+    if !keeps {
+        punch_out_what_is_delivered(&dir, words)?;
+    }
     Ok(true)
 }
 
@@ -223,7 +238,7 @@ fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
 fn checksum(segments: &File, object: &SealedObject) -> io::Result<Option<u32>> {
     let mut crc32 = crc32fast::Hasher::new();
     let mut left = object.extents.length();
-    let mut bytes = ObjectBytes::new(segments, object);
+    let mut bytes = ObjectBytes::new(segments, &object.extents);
     let mut piece = vec![0; 64 * 1024];
     while left > 0 {
         let read = bytes.read(&mut piece)?;

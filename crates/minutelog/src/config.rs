@@ -167,6 +167,8 @@ pub(crate) struct FlusherConfig {
     pub(crate) upload_concurrency: usize,
     /// How long receipts are kept after delivery. Default 7d.
     pub(crate) receipt_retention: Period,
+    /// How long the sealed bytes of what is delivered are kept, for `admin replay`. Default 0s.
+    pub(crate) keep_delivered: Period,
 }
 
 impl Default for FlusherConfig {
@@ -176,6 +178,7 @@ impl Default for FlusherConfig {
             gzip_level: GzipLevel::default(),
             upload_concurrency: 16,
             receipt_retention: Period::from_days(7),
+            keep_delivered: Period::from_days(0),
         }
     }
 }

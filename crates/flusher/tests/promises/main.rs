@@ -70,6 +70,7 @@ impl Bench {
             gzip_level: GzipLevel::Fixed(6),
             upload_concurrency: 4,
             receipt_retention: Duration::from_secs(3600),
+            keep_delivered: Duration::ZERO,
             idempotency_window: Duration::from_secs(900),
         }
     }

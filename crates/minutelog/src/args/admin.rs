@@ -61,6 +61,16 @@ services run and while they don't. On another address than loopback it asks for 
         after_help = "Example:\n  minutelog admin retry\n  minutelog admin retry --bucket my-bucket --prefix test/"
     )]
     Retry(DestinationArgs),
+    /// Deliver again what was delivered, from the sealed bytes that are kept, under new keys
+    #[command(
+        long_about = "Deliver again what was delivered, from the sealed bytes that are kept \
+(flusher.keep_delivered), under new keys. Each new key has the time of the old one and another identifier, which \
+follows from the old key and the bucket: a replay that was broken off can be run again, and sends nothing twice. \
+Needs no service to run or to stop. Exit 65 where something of it is not kept any more, 75 where something could not \
+be sent.",
+        after_help = "Example:\n  minutelog admin replay --since 2h --until 1h --dry-run\n  minutelog admin replay --since 2026-11-22T10:15Z --until 2026-11-22T11:00Z --bucket my-bucket --to-bucket my-copy"
+    )]
+    Replay(ReplayArgs),
     /// Seal the open minute early and deliver everything: for taking a machine out
     #[command(
         after_help = "Example:\n  minutelog admin drain --config /etc/minutelog.toml\n  minutelog admin drain --timeout 1h     exit 0: the log is empty, 75: something is left"
@@ -161,6 +171,25 @@ pub(crate) struct InspectorArgs {
     /// A file with the token that the page asks for; needed where ADDRESS is not on loopback
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// `admin replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Events accepted since then, by whole minutes: RFC 3339, or back from now as in 15m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Since,
+    /// Events accepted before then; until now if it is not given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Since>,
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
+    /// Deliver to this bucket, not to where it was before
+    #[arg(long, value_name = "BUCKET")]
+    pub(crate) to_bucket: Option<Bucket>,
+    /// Say what there is, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `admin drain`.

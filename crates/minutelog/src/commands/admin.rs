@@ -11,10 +11,10 @@ use wal::{EventQuery, Inspector};
 use super::{doctor, flusher::service_config, inspector, load_config, runtime, s3, token};
 use crate::args::Global;
 use crate::args::admin::{
-    AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ShowArgs,
-    VerifyArgs,
+    AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ReplayArgs,
+    ShowArgs, VerifyArgs,
 };
-use crate::args::time::MinuteStart;
+use crate::args::time::{MinuteStart, Since};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::output;
@@ -68,6 +68,7 @@ fn report(
         }
         AdminCommand::Doctor(args) => doctor::run(config, args, screen)?,
         AdminCommand::Retry(args) => retry(config, args, screen)?,
+        AdminCommand::Replay(args) => replay(config, args, screen)?,
         AdminCommand::Drain(args) => drain(config, &args, screen)?,
         AdminCommand::Policy(_) | AdminCommand::Token(_) | AdminCommand::Inspector(_) => {}
     }
@@ -117,6 +118,27 @@ fn retry(
     let wanted = destinations(args);
     let deliver = async |filter| deliver(config, filter).await;
     runtime()?.block_on(admin::retry(&config.data_dir, &wanted, deliver, screen))
+}
+
+fn replay(config: &Config, args: ReplayArgs, screen: &mut admin::Screen<'_>) -> Result<(), Stop> {
+    let now = SystemClock.now();
+    let retention = config.flusher.receipt_retention.as_duration();
+    let query = admin::ReplayQuery {
+        since: args.since.resolve(now),
+        until: args.until.map_or(now, |until| until.resolve(now)),
+        destinations: destinations(args.destination),
+        to_bucket: args.to_bucket,
+        known_since: Since::Ago(retention).resolve(now),
+    };
+    if query.since >= query.until {
+        let why = "--since is not before --until: give a time before it";
+        return Err(Failure::new(Code::Usage, why).into());
+    }
+    runtime()?.block_on(async {
+        let store: Option<Arc<dyn store::Store>> =
+            if args.dry_run { None } else { Some(Arc::new(s3::connect(config).await?)) };
+        Ok(admin::replay(&config.data_dir, &query, store, screen).await?)
+    })
 }
 
 fn drain(config: &Config, args: &DrainArgs, screen: &mut admin::Screen<'_>) -> Result<(), Stop> {
@@ -180,9 +202,11 @@ impl From<admin::Error> for Stop {
             admin::Error::Output(_) | admin::Error::NoDataDir(_) => Code::Io,
             admin::Error::Damaged { .. }
             | admin::Error::Differ { .. }
+            | admin::Error::Gone(_)
             | admin::Error::NoBucket { .. } => Code::Data,
             admin::Error::NotLookedAt(_)
             | admin::Error::Undelivered(_)
+            | admin::Error::NotReplayed(_)
             | admin::Error::NotCompared(_) => Code::TryAgain,
             admin::Error::Unreadable(_) | admin::Error::Unusable(_) | admin::Error::Bind { .. } => {
                 Code::Unavailable

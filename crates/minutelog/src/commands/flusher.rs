@@ -59,6 +59,7 @@ pub(super) fn service_config(config: &Config) -> flusher::Config {
         gzip_level,
         upload_concurrency: config.flusher.upload_concurrency,
         receipt_retention: config.flusher.receipt_retention.as_duration(),
+        keep_delivered: config.flusher.keep_delivered.as_duration(),
         idempotency_window: config.ingest.idempotency_window.as_duration(),
     }
 }

@@ -144,6 +144,7 @@ fn values_that_cannot_be_read() {
         ("flusher", "gzip_level", "10"),
         ("flusher", "gzip_level", "\"best\""),
         ("flusher", "receipt_retention", "\"week\""),
+        ("flusher", "keep_delivered", "7"),
         ("s3", "region", "\"\""),
         ("s3", "endpoint", "\"127.0.0.1:9000\""),
         ("s3", "endpoint", "\"http://user:secret@host\""),
@@ -195,6 +196,7 @@ fn impossible_values() {
         ("flusher", "upload_concurrency = 5000", "1 to 1024"),
         ("flusher", "receipt_retention = \"0s\"", "at least 1s"),
         ("flusher", "receipt_retention = \"14m\"", "a window of 15m"),
+        ("flusher", "keep_delivered = \"8d\"", "longer than the receipts"),
         ("ingest", "idempotency_window = \"0s\"", "at least 1s"),
         ("ingest", "idempotency_window = \"8d\"", "receipts are kept, 7d"),
     ] {

@@ -88,6 +88,14 @@ fn check_flusher(config: &Config, places: &Places) -> Checked {
             "no time at all: give at least 1s, receipts are what tells that an event was delivered";
         return Err(places.refuse(&["flusher.receipt_retention"], why));
     }
+    let (keep, retention) = (&config.flusher.keep_delivered, &config.flusher.receipt_retention);
+    if keep.as_duration() > retention.as_duration() {
+        let why = format!(
+            "sealed bytes would be kept for {keep} (keep_delivered), longer than the receipts that say what they are, {retention} (receipt_retention): lower the one or raise the other"
+        );
+        let keys = ["flusher.keep_delivered", "flusher.receipt_retention"];
+        return Err(places.refuse(&keys, why));
+    }
     check_idempotency(config, places)
 }
 

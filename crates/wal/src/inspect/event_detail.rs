@@ -301,7 +301,7 @@ fn line_of(
     object: &SealedObject,
     line: u64,
 ) -> io::Result<Option<Vec<u8>>> {
-    let mut lines = ObjectBytes::new(segments, object).lines();
+    let mut lines = ObjectBytes::new(segments, &object.extents).lines();
     let mut unpacked = 0;
     for _ in 1..line {
         unpacked += lines.next()?.map_or(0, <[u8]>::len) as u64;

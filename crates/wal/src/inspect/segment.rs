@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::vec;
 
 use flate2::bufread::MultiGzDecoder;
-use model::Extent;
+use model::{Extent, Extents};
 
 use crate::manifest::SealedObject;
 
@@ -24,9 +24,9 @@ pub struct ObjectBytes<'f> {
 }
 
 impl<'f> ObjectBytes<'f> {
-    /// Reads those of `object` in `file`.
-    pub fn new(file: &'f File, object: &SealedObject) -> Self {
-        let rest = object.extents.iter().collect::<Vec<_>>().into_iter();
+    /// Reads those that lie there in `file`.
+    pub fn new(file: &'f File, extents: &Extents) -> Self {
+        let rest = extents.iter().collect::<Vec<_>>().into_iter();
         Self { file, rest, at: Extent { offset: 0, length: 0 } }
     }
 
@@ -77,7 +77,7 @@ pub(crate) fn check(
     object: &SealedObject,
     mut done: impl FnMut(u64),
 ) -> io::Result<Option<&'static str>> {
-    let mut bytes = ObjectBytes::new(file, object);
+    let mut bytes = ObjectBytes::new(file, &object.extents);
     let (mut whole, mut block) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     let (mut blocks, mut in_block, mut length) = (Vec::new(), 0, 0);
     let mut piece = vec![0; PIECE_BYTES];
@@ -104,7 +104,7 @@ pub(crate) fn check(
     if whole.finalize() != object.crc32 || blocks != object.block_crc32 {
         return Ok(Some("the sealed bytes do not match their checksums"));
     }
-    check_lines(ObjectBytes::new(file, object), object)
+    check_lines(ObjectBytes::new(file, &object.extents), object)
 }
 
 fn check_lines(bytes: ObjectBytes<'_>, object: &SealedObject) -> io::Result<Option<&'static str>> {

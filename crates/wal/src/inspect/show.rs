@@ -219,7 +219,7 @@ impl Show<'_> {
         if let Some(what) = segment::check(segments, object, |_| ()).map_err(Error::io(&path))? {
             return Err(damaged(what));
         }
-        let mut lines = ObjectBytes::new(segments, object).lines();
+        let mut lines = ObjectBytes::new(segments, &object.extents).lines();
         let mut failure = None;
         view.index.reader()?.lines(object.index, |line| {
             match lines.next() {

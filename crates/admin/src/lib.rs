@@ -29,6 +29,7 @@ mod show;
 mod table;
 mod unread;
 mod verify;
+mod view;
 
 pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
 pub use drain::drain;

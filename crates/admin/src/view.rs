@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use flusher::Failing;
 use model::{Bucket, Clock, EventId, Prefix, UnixMillis};
 use serde::Serialize;
-use wal::DataDir;
 use wal::inspect::{EventDetail, EventPayload, Overview, Stream, StreamPage, StreamQuery};
+use wal::{DataDir, Room};
 
 use crate::error::Result;
 
@@ -84,6 +84,11 @@ impl View {
         Self { data, stream, ingest, clock, silent_until: Mutex::default() }
     }
 
+    /// The time.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     /// A number that changes with what there is to see.
     pub(crate) fn version(&self) -> Result<u64> {
         let (state, _, failing) = self.flusher();
@@ -111,6 +116,11 @@ impl View {
             ingest_url: self.ingest.clone(),
         };
         Ok(Situation { now: self.clock.now(), services, failing, overview })
+    }
+
+    /// What room the log takes and has.
+    pub(crate) fn room(&self) -> Result<Room> {
+        Ok(Room::measure(&self.data)?)
     }
 
     /// A page of the stream.

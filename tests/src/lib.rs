@@ -25,6 +25,7 @@ mod random;
 mod s3;
 mod service;
 mod site;
+mod terminal;
 mod tls;
 
 pub use binary::{binary, choose_binary};
@@ -40,4 +41,5 @@ pub use random::Random;
 pub use s3::{Fault, Rule, RuleId, S3Server, Seen, Snapshot};
 pub use service::Service;
 pub use site::{Kind, Setup, Site};
+pub use terminal::Terminal;
 pub use tls::{Authority, Identity, TlsClient, TlsSession};

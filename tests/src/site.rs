@@ -18,6 +18,7 @@ use crate::output::{Output, run, run_for};
 use crate::poll::{PATIENCE, until, wait_for, while_it_goes_on};
 use crate::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use crate::service::{Service, free_address, free_addresses};
+use crate::terminal::Terminal;
 
 /// A port that was free can be taken by the time that it is used.
 const PORT_TRIES: usize = 5;
@@ -230,6 +231,13 @@ impl Site {
             assert!(log.contains("Address already in use"), "the inspector has ended: {log}");
         }
         panic!("the inspector found no free port in {PORT_TRIES} tries");
+    }
+
+    /// Starts `minutelog admin top` on a terminal of so many columns and rows, with further variables.
+    pub fn top(&self, columns: u16, rows: u16, environment: &[(&str, &str)]) -> Terminal {
+        let mut command = self.command(&["admin", "top", "--interval", "200ms"]);
+        command.env("TERM", "xterm-256color").envs(environment.iter().copied());
+        Terminal::start(command, columns, rows)
     }
 
     /// Starts a service with more in its environment, and waits until it answers.

@@ -119,6 +119,9 @@ pub enum Error {
          made by `openssl rand -hex 32` for example"
     )]
     ShortToken,
+    /// What reads for the screen has died.
+    #[error("top: the thread that reads the data directory has ended: report this defect")]
+    ReaderEnded,
     /// There is no such data directory.
     #[error(
         "data directory {}: does not exist: check data_dir, --config and --data-dir", .0.display()

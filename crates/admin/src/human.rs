@@ -16,6 +16,18 @@ pub(crate) fn age(seconds: u64) -> String {
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// A span of time by its two largest units, as in `240 ms`, `3.4 s`, `12 min 03 s` and `5 h 02 min`.
+pub(crate) fn span(ms: u64) -> String {
+    let (seconds, minutes, hours) = (ms / 1000, ms / 60_000, ms / 3_600_000);
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{seconds}.{} s", ms % 1000 / 100),
+        60_000..3_600_000 => format!("{minutes} min {:02} s", seconds % 60),
+        3_600_000..172_800_000 => format!("{hours} h {:02} min", minutes % 60),
+        _ => format!("{} d", hours / 24),
+    }
+}
+
 /// A time in UTC to the second, as in `2026-11-22 10:15:00`.
 pub(crate) fn second(time: UnixMillis) -> String {
     millisecond(time).split('.').next().unwrap_or_default().to_owned()
@@ -43,6 +55,21 @@ mod tests {
         assert_eq!(age(7_509), "2h 5m");
         assert_eq!(count(1, "event"), "1 event");
         assert_eq!(count(0, "event"), "0 events");
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        for (ms, shown) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (3_460, "3.4 s"),
+            (59_999, "59.9 s"),
+            (723_000, "12 min 03 s"),
+            (18_120_000, "5 h 02 min"),
+            (259_200_000, "3 d"),
+        ] {
+            assert_eq!(span(ms), shown);
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use wal::DataDir;
 
 use crate::error::{Error, Result};
 use crate::place;
+use crate::view::View;
 
 /// What the page is served with.
 #[derive(Clone, Debug)]
@@ -87,7 +88,8 @@ impl Inspection {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(bind)?;
         let guard = guard::Guard::new(self.address, self.options.token.as_deref())?;
         let data = DataDir::at(self.options.data_dir);
-        let reader = Arc::new(reader::Reader::new(data, self.options.ingest, clock));
+        let view = View::new(data, self.options.ingest, clock);
+        let reader = Arc::new(reader::Reader::new(view));
         let live = live::Live::start(Arc::clone(&reader), stop.clone());
         let router = api::router(guard, reader, live);
         server::serve(listener, router, stop).await;

@@ -18,6 +18,7 @@ mod kept;
 mod minutes;
 mod objects;
 mod place;
+mod printable;
 mod progress;
 mod receipts;
 #[cfg(test)]
@@ -31,8 +32,10 @@ mod retry;
 mod screen;
 mod show;
 mod table;
+mod top;
 mod unread;
 mod verify;
+mod view;
 
 pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
 pub use drain::drain;
@@ -46,4 +49,5 @@ pub use replay::{ReplayQuery, replay};
 pub use retry::retry;
 pub use screen::Screen;
 pub use show::show;
+pub use top::{TopOptions, top};
 pub use verify::verify;

@@ -156,6 +156,11 @@ impl Command {
     pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Ingest(_) | Self::Flusher(_))
     }
+
+    /// Whether the command draws on the whole terminal.
+    pub(crate) fn is_screen(&self) -> bool {
+        matches!(self, Self::Admin { command: admin::AdminCommand::Top(_) })
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub(crate) mod ingest;
 pub(crate) mod inspector;
 pub(crate) mod s3;
 pub(crate) mod token;
+pub(crate) mod top;
 
 use std::env;
 

@@ -14,6 +14,7 @@ mod output;
 mod signals;
 mod telemetry;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -52,6 +53,8 @@ fn start_tracing(cli: &Cli) -> Result<(), Failure> {
     let service = cli.command.is_service();
     let default_level = if service { "info" } else { "warn" };
     let level = cli.global.log_level.as_deref().unwrap_or(default_level);
+    // Log lines would stand in the middle of the screen.
+    let level = if cli.command.is_screen() && io::stderr().is_terminal() { "off" } else { level };
     let json = (service && cli.global.json).then_some(LogFormat::Json);
     // An operation that the embedded server does not have is an error to it and none to the flusher.
     let quiet: &[&str] = if service { &[] } else { &["s3s=off"] };

@@ -53,6 +53,8 @@ fn every_command_has_help_with_an_example() {
         "admin receipts",
         "admin verify",
         "admin doctor",
+        "admin inspector",
+        "admin top",
         "admin retry",
         "admin drain",
         "admin policy",
@@ -101,11 +103,26 @@ fn wrong_usage_exits_with_64() {
         &["admin", "token", "a b"],
         &["admin", "verify", "--since", "1h"],
         &["admin", "doctor", "--bucket", "My_Bucket"],
+        &["admin", "top", "--interval", "1ms"],
+        &["admin", "top", "--interval", "2h"],
+        &["admin", "top", "--json"],
     ] {
         let (stdout, stderr, code) = run(args);
         assert_eq!(code, 64, "{args:?}: {stderr}");
         assert!(stdout.is_empty() && !stderr.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn top_wants_a_terminal_and_names_what_needs_none() {
+    let (stdout, stderr, code) = run(&["admin", "top"]);
+    assert_eq!((stdout.as_str(), code), ("", 64), "{stderr}");
+    let instead = "use `minutelog admin log --json`, `admin events --json`";
+    assert!(
+        stderr.starts_with("error: top: standard output is not a terminal: ")
+            && stderr.contains(instead),
+        "{stderr}"
+    );
 }
 
 #[cfg(feature = "embedded")]

@@ -25,4 +25,5 @@ mod s3_wire;
 mod steps;
 mod thirty;
 mod tls;
+mod top;
 mod verify_objects;

@@ -15,13 +15,15 @@ use wal::DataDir;
 use super::{Inspection, InspectionOptions, api, guard, live, reader};
 use crate::Error;
 use crate::fixture::{Fixture, files};
+use crate::view::View;
 
 /// The routes of a page, as its server would have them.
 fn page(fixture: &Fixture, token: Option<&str>) -> Router {
     let guard = guard::Guard::new("127.0.0.1:9603".parse().unwrap(), token).unwrap();
     let data = DataDir::at(fixture.data_dir());
     let url = "http://127.0.0.1:9600".to_owned();
-    let reader = Arc::new(reader::Reader::new(data, url, Arc::new(SystemClock)));
+    let view = View::new(data, url, Arc::new(SystemClock));
+    let reader = Arc::new(reader::Reader::new(view));
     let live = live::Live::start(Arc::clone(&reader), CancellationToken::new());
     api::router(guard, reader, live)
 }

@@ -56,6 +56,15 @@ services run and while they don't. On another address than loopback it asks for 
         after_help = "Example:\n  minutelog admin inspector\n  minutelog admin inspector --listen 0.0.0.0:9603 --token-file /etc/minutelog/inspector.token"
     )]
     Inspector(InspectorArgs),
+    /// The same at a terminal: live, read-only
+    #[command(
+        long_about = "Show services, minutes, destinations and events at a terminal, as `admin inspector` does in a \
+browser: live and read-only, while the services run and while they don't. `?` shows the keys, `q` leaves. Colours \
+are left out where NO_COLOR is set. It needs a terminal: for scripts there are `admin log --json`, `admin events \
+--json` and `admin receipts --json`.",
+        after_help = "Example:\n  minutelog admin top --config /etc/minutelog.toml\n  minutelog admin top --interval 5s"
+    )]
+    Top(TopArgs),
     /// Try parked destinations now
     #[command(
         after_help = "Example:\n  minutelog admin retry\n  minutelog admin retry --bucket my-bucket --prefix test/"
@@ -192,6 +201,14 @@ pub(crate) struct ReplayArgs {
     pub(crate) dry_run: bool,
 }
 
+/// `admin top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// The pause between two looks at the data directory, from 100ms to 1h; longer where a look is slow
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = pause)]
+    pub(crate) interval: Duration,
+}
+
 /// `admin drain`.
 #[derive(Debug, Args)]
 pub(crate) struct DrainArgs {
@@ -232,6 +249,15 @@ pub(crate) struct TokenArgs {
 
 fn event_name(text: &str) -> Result<EventName, model::EventNameError> {
     EventName::new(text)
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(100)..=Duration::from_hours(1)).contains(&pause) {
+        Ok(pause)
+    } else {
+        Err("give a duration from 100ms to 1h".to_owned())
+    }
 }
 
 fn principal(text: &str) -> Result<String, &'static str> {

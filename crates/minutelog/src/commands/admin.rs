@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use wal::inspect::{Destinations, ReceiptQuery, ShowQuery};
 use wal::{EventQuery, Inspector};
 
-use super::{doctor, flusher::service_config, inspector, load_config, runtime, s3, token};
+use super::{doctor, flusher::service_config, inspector, load_config, runtime, s3, token, top};
 use crate::args::Global;
 use crate::args::admin::{
     AdminCommand, DestinationArgs, DrainArgs, EventsArgs, PolicyArgs, ReceiptsArgs, ReplayArgs,
@@ -30,6 +30,9 @@ pub(crate) fn run(global: &Global, command: AdminCommand) -> Result<(), Failure>
     if let AdminCommand::Inspector(args) = command {
         return inspector::run(&config, &args, global.json).or_else(Stop::into_result);
     }
+    if let AdminCommand::Top(args) = command {
+        return top::run(&config, &args, global.json).or_else(Stop::into_result);
+    }
     let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr());
     let mut screen = admin::Screen {
         out: &mut out,
@@ -44,7 +47,7 @@ pub(crate) fn run(global: &Global, command: AdminCommand) -> Result<(), Failure>
 }
 
 /// <https://no-color.org>: set to anything but an empty text, it takes the colours away.
-fn no_color_is_unset() -> bool {
+pub(super) fn no_color_is_unset() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
@@ -70,7 +73,10 @@ fn report(
         AdminCommand::Retry(args) => retry(config, args, screen)?,
         AdminCommand::Replay(args) => replay(config, args, screen)?,
         AdminCommand::Drain(args) => drain(config, &args, screen)?,
-        AdminCommand::Policy(_) | AdminCommand::Token(_) | AdminCommand::Inspector(_) => {}
+        AdminCommand::Policy(_)
+        | AdminCommand::Token(_)
+        | AdminCommand::Inspector(_)
+        | AdminCommand::Top(_) => {}
     }
     Ok(())
 }
@@ -213,7 +219,7 @@ impl From<admin::Error> for Stop {
             }
             admin::Error::Open(_) | admin::Error::ShortToken => Code::Usage,
             admin::Error::Misconfigured(_) => Code::Config,
-            admin::Error::Internal(_) => Code::Internal,
+            admin::Error::Internal(_) | admin::Error::ReaderEnded => Code::Internal,
         };
         Self::Failure(Failure::new(code, error.to_string()))
     }

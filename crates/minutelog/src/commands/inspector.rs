@@ -43,7 +43,7 @@ pub(crate) fn url(address: SocketAddr) -> String {
 }
 
 /// Where clients send to, as far as the configuration knows.
-fn ingest_url(config: &Config) -> String {
+pub(super) fn ingest_url(config: &Config) -> String {
     let scheme = if config.ingest.tls.files().is_some() { "https" } else { "http" };
     format!("{scheme}://{}", config.ingest.listen)
 }

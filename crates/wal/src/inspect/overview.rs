@@ -58,6 +58,8 @@ pub struct MinuteLook {
     pub destinations: u64,
     /// How many of its objects are in S3.
     pub delivered: u64,
+    /// How many events are in those.
+    pub delivered_events: u64,
     /// How many of its objects wait for a person.
     pub parked: u64,
     /// When the last of its objects that are in S3 was confirmed.
@@ -160,6 +162,7 @@ impl Stream {
             bytes: 0,
             destinations: 0,
             delivered: 0,
+            delivered_events: 0,
             parked: 0,
             delivered_at: None,
             lag_ms: None,
@@ -239,7 +242,10 @@ impl Looked {
             look.bytes += object.bytes;
             let (state, outcome) = (part.state_of(number).0, part.outcome(number));
             match state {
-                DeliveryState::Delivered => look.delivered += 1,
+                DeliveryState::Delivered => {
+                    look.delivered += 1;
+                    look.delivered_events += object.events;
+                }
                 DeliveryState::Parked => {
                     look.parked += 1;
                     look.stage = look.stage.max(MinuteStage::Parked);

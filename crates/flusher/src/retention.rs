@@ -68,7 +68,8 @@ pub(crate) fn remove_kept_segments(
         if let Some(ask) = ask.take() {
             lacking = ask()?;
         }
-        let is_old = now.since(name.minute.end()) > keep
+        // Nothing is delivered before its minute begins: a young one needs no second look.
+        let is_old = now.since(name.minute.start()) > keep
             && last_delivery(&dir)?.is_none_or(|last| now.since(last) > keep);
         if is_old || lacking > 0 {
             let bytes = bytes_on_disk(&segments);

@@ -360,13 +360,15 @@ fn sum_up(replayed: Replayed, screen: &mut Screen<'_>) -> Result<()> {
     } else {
         format!("{delivered} delivered again, {there} there already ({of})")
     };
-    let mut rest = String::new();
-    for (count, what) in
-        [(waits, "waiting for the first delivery"), (gone, "not kept any more"), (failed, "failed")]
-    {
-        if count > 0 {
-            rest.push_str(&format!(", {count} {what}"));
-        }
-    }
+    let rest: Vec<_> = [
+        (waits, "waiting for the first delivery"),
+        (gone, "not kept any more"),
+        (failed, "failed"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!(", {count} {what}"))
+    .collect();
+    let rest = rest.concat();
     Ok(screen.line(format!("Of {all}, {done}{rest}."))?)
 }

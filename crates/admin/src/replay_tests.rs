@@ -110,7 +110,7 @@ async fn only_what_is_asked_for_goes_where_it_is_to_go() {
 async fn what_cannot_be_found_is_told() {
     let fixture = Fixture::new();
     delivered(&fixture).await;
-    let data = DataDir::at(&fixture.data_dir());
+    let data = DataDir::at(fixture.data_dir());
     let part = data.parts(Stage::Receipts).unwrap()[0];
     let segments = data.part_dir(Stage::Receipts, part).join(SEGMENTS_FILE);
     // One object's bytes are gone, as if their room had been given back.

@@ -110,6 +110,30 @@ long keys (with my-bucket, prefixes of over 24 bytes): they are parked. Under lo
         #[command(subcommand)]
         command: admin::AdminCommand,
     },
+    /// Print what completes this command line in a shell
+    #[command(
+        after_help = "Example:\n  minutelog completions bash > /usr/share/bash-completion/completions/minutelog\n  minutelog completions zsh > ~/.zfunc/_minutelog"
+    )]
+    Completions(CompletionsArgs),
+    /// Write a manual page of each command
+    #[command(after_help = "Example:\n  minutelog man /usr/local/share/man/man1")]
+    Man(ManArgs),
+}
+
+/// `minutelog completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `minutelog man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where the pages go, one file a command; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// `minutelog demo`.

@@ -11,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod flusher;
 pub(crate) mod ingest;
 pub(crate) mod inspector;
+pub(crate) mod pages;
 pub(crate) mod s3;
 pub(crate) mod token;
 pub(crate) mod top;
@@ -35,6 +36,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Flusher(args) => flusher::run(&global, &args),
         Command::Check => check::run(&global),
         Command::Admin { command } => admin::run(&global, command),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 

@@ -46,6 +46,8 @@ fn every_command_has_help_with_an_example() {
         "ingest",
         "flusher",
         "check",
+        "completions",
+        "man",
         "admin",
         "admin log",
         "admin show",
@@ -56,6 +58,7 @@ fn every_command_has_help_with_an_example() {
         "admin inspector",
         "admin top",
         "admin retry",
+        "admin replay",
         "admin drain",
         "admin policy",
         "admin token",
@@ -239,4 +242,35 @@ fn a_policy_has_the_acl_s_permission_only_where_an_acl_is_sent() {
     let (_directory, path) = config("[[bucket]]\nname = \"abc\"\nacl = \"private\"\n");
     let (with_acl, _, _) = run(&[&args[..], &["--config", path.to_str().unwrap()]].concat());
     assert!(with_acl.contains("s3:PutObjectAcl"), "{with_acl}");
+}
+
+#[test]
+fn shells_are_told_of_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (out, err, code) = run(&["completions", shell]);
+        assert_eq!((err.as_str(), code), ("", 0), "{shell}");
+        for word in ["flusher", "inspector", "replay", "--data-dir", "--dry-run"] {
+            assert!(out.contains(word.trim_start_matches('-')), "{shell}: {word}");
+        }
+    }
+    assert_eq!(run(&["completions", "tcsh"]).2, 64);
+}
+
+#[test]
+fn every_command_has_a_page_of_the_manual() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let pages = directory.path().join("man1");
+    let dir = pages.to_str().expect("UTF-8");
+    for _ in 0..2 {
+        let (out, err, code) = run(&["man", dir]);
+        assert_eq!((out.as_str(), err.as_str(), code), ("", "", 0));
+    }
+    let read = |name: &str| fs::read_to_string(pages.join(name)).expect("a page");
+    assert!(read("minutelog.1").contains("Exit codes"));
+    assert!(read("minutelog-admin-replay.1").contains("dry\\-run"), "roff escapes hyphens");
+    assert!(!pages.join("minutelog-help.1").exists());
+    fs::write(directory.path().join("file"), "").expect("the disk takes it");
+    let inside = directory.path().join("file/man");
+    let (_, err, code) = run(&["man", inside.to_str().expect("UTF-8")]);
+    assert_eq!(code, 74, "{err}");
 }

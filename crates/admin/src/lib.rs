@@ -30,7 +30,7 @@ mod table;
 mod unread;
 mod verify;
 
-pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
+pub use doctor::{Certificate, DoctorPlan, Listener, Machine, Streams, doctor};
 pub use drain::drain;
 pub use error::{Error, Result};
 pub use events::events;

@@ -83,13 +83,16 @@ impl Unsigned {
     }
 
     fn signed(&self) -> Request {
+        // All that is there is signed, as some senders do.
+        let mut settings = SigningSettings::default();
+        settings.excluded_headers = None;
         let identity = Credentials::new(self.key, self.secret, None, None, "test").into();
         let params = SigningParams::builder()
             .identity(&identity)
             .region("eu-west-1")
             .name(self.service)
             .time(UNIX_EPOCH + Duration::from_secs(self.at))
-            .settings(SigningSettings::default())
+            .settings(settings)
             .build()
             .unwrap();
         let headers = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
@@ -307,6 +310,22 @@ async fn a_signature_is_good_for_one_request_and_five_minutes() {
     session.headers.push(("x-amz-security-token", "token".to_owned()));
     assert_fault(fixture.json(session.signed()).await, 400, "UnrecognizedClientException");
     assert_eq!(lines(fixture, "o").await, ["x"; 4], "what was refused is not in the log");
+}
+
+#[tokio::test]
+async fn a_sender_chooses_what_else_it_signs() {
+    let (fixture, _) = service();
+    let mut request = put("orders", "x");
+    let length = request.body.len().to_string();
+    let agent = "agent/1.0  (with   spaces)".to_owned();
+    request.headers.extend([("content-length", length), ("user-agent", agent)]);
+    let mut signed = request.signed();
+    let authorization = signed.headers()["authorization"].to_str().unwrap();
+    assert!(authorization.contains("content-length;content-type;host;user-agent;x-amz-date"));
+    let (status, _, answer) = fixture.json(request.signed()).await;
+    assert_eq!(status, 200, "{answer}");
+    signed.headers_mut().insert("user-agent", "another".parse().unwrap());
+    assert_fault(fixture.json(signed).await, 400, "InvalidSignatureException");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod bucket;
 mod check;
 mod machine;
 mod print;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::task::spawn_blocking;
 use wal::Inspector;
 
 pub use self::machine::{Certificate, Listener, Machine};
+pub use self::streams::Streams;
 
 use self::check::{Check, State};
 use crate::error::{Error, Result};

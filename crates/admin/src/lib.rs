@@ -37,7 +37,7 @@ mod unread;
 mod verify;
 mod view;
 
-pub use doctor::{Certificate, DoctorPlan, Listener, Machine, doctor};
+pub use doctor::{Certificate, DoctorPlan, Listener, Machine, Streams, doctor};
 pub use drain::drain;
 pub use error::{Error, Result};
 pub use events::events;

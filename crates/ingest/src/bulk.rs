@@ -8,7 +8,7 @@ use crate::payload::{Limit, complaint, json_text, one_value, utf8};
 use crate::problem::{Kind, Problem};
 
 /// So many events may one body have: the shortest take a byte of it, and many times that of the log.
-const MAX_EVENTS: usize = 1_000_000;
+pub(crate) const MAX_EVENTS: usize = 1_000_000;
 
 /// Reads a body and hands each payload to `take`, in order. If this fails, what `take` got is void.
 ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{Digest, Interval};
 
 use crate::allow::AllowPattern;
+use crate::stream::{Stream, StreamPattern};
 use crate::tls::TlsFiles;
 
 /// The configuration of the service. Whoever fills it has checked it; nothing is corrected here.
@@ -23,6 +24,10 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may send.
     pub auth: Auth,
+    /// What senders of Firehose's records may name, each name once.
+    pub streams: Vec<Stream>,
+    /// Who may send to streams, each id once; nobody is asked for one with [`Auth::None`].
+    pub access_keys: Vec<AccessKey>,
     /// What one connection may do in a minute.
     pub connection_limits: RateLimits,
     /// How many connections of clients may be open at a time; at least 1.
@@ -74,6 +79,31 @@ pub struct Token {
     pub allow: Vec<AllowPattern>,
     /// What all that present it may do in a minute, together.
     pub limits: RateLimits,
+}
+
+/// An access key, with which senders of Firehose's records sign.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// What it is known by.
+    pub id: String,
+    /// What its holder signs with.
+    pub secret: String,
+    /// The streams that it reaches.
+    pub allow: Vec<StreamPattern>,
+    /// What all that sign with it may do in a minute, together.
+    pub limits: RateLimits,
+}
+
+/// Without the secret.
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, secret: _, allow, limits } = self;
+        f.debug_struct("AccessKey")
+            .field("id", id)
+            .field("allow", allow)
+            .field("limits", limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Without the hash.

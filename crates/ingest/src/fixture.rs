@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt;
-use model::{Digest, Interval, SystemClock};
+use model::{Clock, Digest, Interval, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -39,6 +39,8 @@ pub(crate) fn config(directory: &TempDir) -> Config {
         ops_listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
         auth: Auth::None,
+        streams: Vec::new(),
+        access_keys: Vec::new(),
         connection_limits: RateLimits::default(),
         max_connections: 100,
         max_event_bytes: 1000,
@@ -64,6 +66,11 @@ pub(crate) fn token(name: &str, allow: &str) -> Token {
 impl Fixture {
     /// A service with the configuration as `change` leaves it.
     pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(Arc::new(SystemClock), change)
+    }
+
+    /// The same with this clock.
+    pub(crate) fn at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config(&directory);
         change(&mut config);
@@ -76,8 +83,9 @@ impl Fixture {
         };
         let metrics = Arc::new(Metrics::new());
         let (log, appender) =
-            Log::start(options, Arc::new(SystemClock), Arc::clone(&metrics) as _).unwrap();
-        Self { service: Arc::new(Service::new(config, appender, metrics)), log, directory }
+            Log::start(options, Arc::clone(&clock), Arc::clone(&metrics) as _).unwrap();
+        let service = Arc::new(Service::new(config, appender, clock, metrics));
+        Self { service, log, directory }
     }
 
     /// The answer to a request.

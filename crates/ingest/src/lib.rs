@@ -30,6 +30,7 @@ mod content;
 mod destinations;
 mod error;
 mod events;
+mod firehose;
 #[cfg(test)]
 mod fixture;
 #[cfg(any(test, fuzzing))]
@@ -52,10 +53,12 @@ mod sent;
 mod server;
 mod service;
 mod source;
+mod stream;
 mod tls;
 
 pub use allow::{AllowPattern, AllowPatternError};
-pub use config::{Auth, Config, RateLimits, Token};
+pub use config::{AccessKey, Auth, Config, RateLimits, Token};
 pub use error::Error;
 pub use run::run;
+pub use stream::{Stream, StreamName, StreamNameError, StreamPattern};
 pub use tls::{TlsError, TlsFiles, Validity};

@@ -88,6 +88,11 @@ impl Problem {
         &self.detail
     }
 
+    /// When to try again.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers =
             vec![(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];

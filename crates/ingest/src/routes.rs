@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::accepted::Accepted;
 use crate::clients::{Clients, panicked};
 use crate::destinations::shown;
+use crate::firehose::{self, FIREHOSE, firehose};
 use crate::meter::Meter;
 use crate::observe::observe;
 use crate::problem::{Kind, Problem};
@@ -37,6 +38,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Clients {
         .route(SEND, post(send))
         .route(BULK, post(bulk))
         .route(EVENTS, get(event))
+        .route(FIREHOSE, post(firehose))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(counted))
@@ -51,7 +53,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Clients {
 pub(crate) struct ConnectionMeter(pub(crate) Option<Arc<Meter>>);
 
 impl ConnectionMeter {
-    fn of(extensions: &Extensions) -> Option<Arc<Meter>> {
+    pub(crate) fn of(extensions: &Extensions) -> Option<Arc<Meter>> {
         extensions.get::<Self>().and_then(|meter| meter.0.clone())
     }
 }
@@ -60,8 +62,15 @@ impl ConnectionMeter {
 async fn counted(request: Request, next: Next) -> Response {
     match ConnectionMeter::of(request.extensions()).map_or(Ok(()), |meter| meter.request()) {
         Ok(()) => next.run(request).await,
+        Err(problem) if is_firehose(&request) => firehose::unrouted(problem, request),
         Err(problem) => unrouted(problem, request),
     }
+}
+
+/// Whether the sender understands Firehose's errors and no others.
+fn is_firehose(request: &Request) -> bool {
+    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    request.method() == Method::POST && matched == Some(FIREHOSE)
 }
 
 /// `POST /v1/send/s3`.
@@ -132,7 +141,8 @@ async fn event(
 
 async fn not_found(uri: Uri, request: Request) -> Response {
     let detail = format!(
-        "there is no route `{}`: there are `POST {SEND}`, `POST {BULK}` and `GET {EVENTS}`",
+        "there is no route `{}`: there are `POST {SEND}`, `POST {BULK}`, `GET {EVENTS}` and, for \
+         Firehose's clients, `POST {FIREHOSE}`",
         shown(uri.path())
     );
     unrouted(Problem::new(Kind::NotFound, detail), request)

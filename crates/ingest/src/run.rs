@@ -50,7 +50,7 @@ pub async fn run(
     let tls = open_tls(config.tls.clone(), Arc::clone(&clock), Arc::clone(&metrics)).await?;
     let ops_listener = bind("ingest.ops_listen", config.ops_listen)?;
     let listener = bind("ingest.listen", config.listen)?;
-    let (log, appender) = start_log(&config, clock, Arc::clone(&metrics) as _).await?;
+    let (log, appender) = start_log(&config, Arc::clone(&clock), Arc::clone(&metrics) as _).await?;
     tracing::info!(
         listen = %config.listen,
         ops_listen = %config.ops_listen,
@@ -62,7 +62,7 @@ pub async fn run(
     let (reload, tls) = tls.unzip();
     let reload = reload.map(|reload| AbortOnDropHandle::new(tokio::spawn(reload.run())));
     let (max_connections, limits) = (config.max_connections, config.connection_limits);
-    let service = Arc::new(Service::new(config, appender, Arc::clone(&metrics)));
+    let service = Arc::new(Service::new(config, appender, clock, Arc::clone(&metrics)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_up(Arc::clone(&metrics))));
     let stop_ops = CancellationToken::new();
     let ops = Server::new(ops_listener, ops::router(&service), MAX_OPS_CONNECTIONS);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use model::Clock;
 use tokio::task::spawn_blocking;
 use wal::{AppendError, Appended, Appender, Batch, Inspector, LogState, MAX_IDENTIFIED_PLACES};
 
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::content::{Encoding, announced_bytes, bulk_form, require_json};
 use crate::destinations::{check, event_name};
 use crate::events::Lookups;
+use crate::firehose::Firehose;
 use crate::idempotency::{Table, request_key};
 use crate::memory::Share;
 use crate::meter::Meter;
@@ -27,6 +29,7 @@ use crate::sent::{Once, SentBody};
 use crate::source::Upload;
 
 mod once;
+mod records;
 
 /// Bodies above this are parsed on a thread of their own: at 1 GB/s it holds a thread for 0.25 ms.
 const INLINE_BYTES: usize = 256 * 1024;
@@ -40,6 +43,7 @@ const RETRY_STOPPED: Duration = Duration::from_secs(5);
 pub(crate) struct Service {
     pub(crate) gate: Gate,
     pub(crate) lookups: Lookups,
+    pub(crate) firehose: Firehose,
     pub(crate) metrics: Arc<Metrics>,
     reader: Reader,
     limit: Limit,
@@ -51,8 +55,15 @@ pub(crate) struct Service {
 
 impl Service {
     /// A service on this log.
-    pub(crate) fn new(config: Config, appender: Appender, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        appender: Appender,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let keys = config.access_keys;
         Self {
+            firehose: Firehose::new(config.streams, &config.auth, keys, clock),
             gate: Gate::new(config.auth),
             lookups: Lookups::new(Inspector::new(config.data_dir)),
             metrics,
@@ -196,16 +207,17 @@ impl Service {
 }
 
 /// Reads a body of so many bytes; away from the threads that serve connections if it is large.
-async fn work<T: Send + 'static>(
+async fn work<T: Send + 'static, E: From<Problem> + Send + 'static>(
     bytes: usize,
-    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     if bytes <= INLINE_BYTES {
         return read();
     }
     spawn_blocking(read).await.unwrap_or_else(|error| {
         tracing::error!(%error, "parsing a body failed");
-        Err(Problem::new(Kind::Internal, "the body could not be parsed: report this as a defect"))
+        let detail = "the body could not be parsed: report this as a defect";
+        Err(Problem::new(Kind::Internal, detail).into())
     })
 }
 

@@ -14,6 +14,7 @@ mod plain;
 mod redact;
 mod rules;
 mod s3;
+mod stream;
 mod tls;
 mod token;
 mod values;
@@ -30,6 +31,7 @@ pub(crate) use load::variables;
 pub(crate) use load::{Loaded, config_file, load};
 pub(crate) use place::ConfigError;
 pub(crate) use s3::{BucketConfig, S3Config};
+pub(crate) use stream::{AccessKeyConfig, StreamConfig};
 pub(crate) use tls::TlsConfig;
 pub(crate) use token::{AllowPattern, TokenConfig, TokenHash, TokenName};
 pub(crate) use values::{ByteCount, GzipLevel, Period};
@@ -54,6 +56,12 @@ pub(crate) struct Config {
     /// `[[token]]`: who may send, and where to. Default none.
     #[serde(rename = "token", skip_serializing_if = "Vec::is_empty")]
     pub(crate) tokens: Vec<TokenConfig>,
+    /// `[[stream]]`: names that senders of Firehose's records know destinations by. Default none.
+    #[serde(rename = "stream", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) streams: Vec<StreamConfig>,
+    /// `[[access_key]]`: who may send to streams. Default none.
+    #[serde(rename = "access_key", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) access_keys: Vec<AccessKeyConfig>,
 }
 
 impl Default for Config {
@@ -66,6 +74,8 @@ impl Default for Config {
             s3: S3Config::default(),
             buckets: Vec::new(),
             tokens: Vec::new(),
+            streams: Vec::new(),
+            access_keys: Vec::new(),
         }
     }
 }

@@ -16,9 +16,12 @@ use model::{Bucket, Interval};
 
 pub(crate) use self::ports::{Ports, free_near};
 use self::service::{Service, write_file};
-use crate::config::{AuthMode, Config};
+use crate::config::{AuthMode, Config, StreamConfig};
 use crate::embedded::{REGION, Server};
 use crate::failure::{Code, Failure};
+
+/// The one stream that there is, for what sends to Amazon Data Firehose.
+pub(crate) const STREAM: &str = "my-stream";
 
 /// The three, running and ready.
 pub(crate) struct Local {
@@ -65,6 +68,7 @@ impl Local {
         config.ingest.listen = ingest_address;
         config.ingest.ops_listen = ingest_ops;
         config.ingest.auth = AuthMode::None;
+        config.streams.extend(StreamConfig::new(STREAM, bucket.clone()));
         config.flusher.ops_listen = flusher_ops;
         config.s3.region = REGION.to_owned().try_into().ok();
         config.s3.endpoint = s3_url.clone().try_into().ok();

@@ -11,6 +11,7 @@ use model::UnixMillis;
 use wal::{DataDir, FORMAT_VERSION, Inspector, Room};
 
 use super::check::Check;
+use super::streams::Streams;
 use crate::human;
 
 /// From this part of `log.max_bytes` on, in percent, the log is worth a look.
@@ -65,6 +66,8 @@ pub struct Machine {
     pub tokens: Option<usize>,
     /// The certificate, where TLS is configured.
     pub certificate: Option<Certificate>,
+    /// The streams of senders of Firehose's records, and their keys.
+    pub streams: Streams,
 }
 
 impl Certificate {
@@ -103,6 +106,7 @@ impl Machine {
             checks.extend(self.services());
         }
         checks.push(self.tokens());
+        checks.extend(self.streams.check());
         checks.extend(self.certificate.as_ref().map(|certificate| certificate.check(now)));
         checks.push(self.ops());
         checks
@@ -237,6 +241,9 @@ impl Machine {
         const CHECK: &str = "tokens";
         let clients = self.clients;
         match self.tokens {
+            Some(0) if self.streams.access_keys > 0 => {
+                Check::ok(CHECK, "there is none: who has an access key can send, to streams")
+            }
             Some(0) => Check::fail(CHECK, "there is none, so nobody can send")
                 .advise("make one: `minutelog admin token NAME`"),
             Some(many) => {
@@ -273,7 +280,15 @@ mod tests {
 
     fn machine(data_dir: PathBuf) -> Machine {
         let clients = Listener { key: "ingest.listen", address: ([127, 0, 0, 1], 1).into() };
-        Machine { data_dir, max_bytes: 1, clients, ops: vec![], tokens: None, certificate: None }
+        Machine {
+            data_dir,
+            max_bytes: 1,
+            clients,
+            ops: vec![],
+            tokens: None,
+            certificate: None,
+            streams: Streams::default(),
+        }
     }
 
     #[test]
@@ -285,6 +300,14 @@ mod tests {
         assert_eq!(nowhere.state, super::super::check::State::Fail, "{nowhere:?}");
         assert!(nowhere.advice.unwrap().contains("make the directory above it"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn somebody_with_an_access_key_can_send_without_a_token() {
+        let mut machine = Machine { tokens: Some(0), ..machine(PathBuf::new()) };
+        assert_eq!(machine.tokens().state, super::super::check::State::Fail);
+        machine.streams.access_keys = 1;
+        assert_eq!(machine.tokens().state, super::super::check::State::Ok);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::admin::Stop;
 use super::{inspector, runtime};
 use crate::args::{DevArgs, Global};
 use crate::failure::{Code, Failure};
-use crate::local::{Local, Ports, free_near};
+use crate::local::{Local, Ports, STREAM, free_near};
 use crate::output;
 use crate::signals;
 
@@ -113,6 +113,7 @@ fn addresses(local: &Local, page: SocketAddr) -> serde_json::Value {
         "flusher_pid": flusher_pid,
         "s3": local.s3_url,
         "bucket": BUCKET,
+        "stream": STREAM,
         "config": local.config_file,
     })
 }
@@ -128,6 +129,7 @@ minutelog dev: S3, ingest and flusher on this machine, one object every {interva
 
   ingest    http://{ingest}
   S3        {s3}   bucket {BUCKET}; others come into being when first used
+  stream    {STREAM}   for what sends to Amazon Data Firehose, with http://{ingest} as its endpoint
   inspector {page}   events, minutes and destinations in a browser, live
   metrics   http://{ingest_ops}/metrics  http://{flusher_ops}/metrics
   data      {directory}   the log, the buckets, ingest.log, flusher.log

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Certificate, DoctorPlan, Listener, Machine};
+use admin::{Certificate, DoctorPlan, Listener, Machine, Streams};
 use ingest::{TlsError, Validity};
 use model::SystemClock;
 
@@ -32,10 +32,14 @@ pub(super) fn run(
 
 fn plan(config: &Config, args: DoctorArgs, nonce: String) -> DoctorPlan {
     let of_tokens = config.tokens.iter().flat_map(|token| &token.allow);
+    let of_streams = config.streams.iter().map(|stream| stream.bucket.clone());
     let configured = config.buckets.iter().map(|bucket| bucket.name.clone());
     DoctorPlan {
         machine: machine(config),
-        buckets: configured.chain(of_tokens.filter_map(AllowPattern::bucket)).collect(),
+        buckets: configured
+            .chain(of_streams)
+            .chain(of_tokens.filter_map(AllowPattern::bucket))
+            .collect(),
         only: args.bucket,
         prefix: args.prefix,
         write: args.write,
@@ -57,6 +61,11 @@ fn machine(config: &Config) -> Machine {
         tokens: match config.ingest.auth {
             AuthMode::Tokens => Some(config.tokens.len()),
             AuthMode::None => None,
+        },
+        streams: Streams {
+            streams: config.streams.len(),
+            access_keys: config.access_keys.len(),
+            warnings: config.stream_warnings(),
         },
     }
 }

@@ -7,7 +7,7 @@ use model::SystemClock;
 
 use super::{load_config, runtime, warn};
 use crate::args::{Global, ServiceArgs};
-use crate::config::{AuthMode, Config, RateConfig, TokenConfig};
+use crate::config::{AuthMode, Config, RateConfig, StreamConfig, TokenConfig};
 use crate::failure::{Code, Failure};
 use crate::files;
 use crate::signals;
@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
     let loaded = load_config(global)?;
     loaded.check_for_ingest()?;
     warn(&loaded.config, "ingest");
-    let mut config = service_config(&loaded.config);
+    let mut config = service_config(&loaded.config)?;
     config.max_connections = files::room_for(config.max_connections);
     runtime()?.block_on(async {
         let shutdown = signals::shutdown_token()?;
@@ -28,7 +28,7 @@ pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
     })
 }
 
-fn service_config(config: &Config) -> ingest::Config {
+fn service_config(config: &Config) -> Result<ingest::Config, Failure> {
     let auth = match config.ingest.auth {
         AuthMode::None => ingest::Auth::None,
         AuthMode::Tokens => {
@@ -36,12 +36,19 @@ fn service_config(config: &Config) -> ingest::Config {
             ingest::Auth::Tokens(config.tokens.iter().map(|it| token(it, defaults)).collect())
         }
     };
-    ingest::Config {
+    let defaults = &config.ingest.limits.token;
+    let keys = config.access_keys.iter().map(|it| it.access_key(defaults));
+    let access_keys = keys.collect::<Result<_, _>>().map_err(|why| {
+        Failure::new(Code::Config, format!("configuration: access_key.secret_file: {why}"))
+    })?;
+    Ok(ingest::Config {
         data_dir: config.data_dir.clone(),
         listen: config.ingest.listen,
         ops_listen: config.ingest.ops_listen,
         tls: config.ingest.tls.files(),
         auth,
+        streams: config.streams.iter().map(StreamConfig::stream).collect(),
+        access_keys,
         connection_limits: config.ingest.limits.connection.rates(),
         max_connections: usize::try_from(config.ingest.max_connections).unwrap_or(usize::MAX),
         max_event_bytes: config.ingest.max_event_bytes.as_usize(),
@@ -51,7 +58,7 @@ fn service_config(config: &Config) -> ingest::Config {
         interval: config.log.interval,
         max_log_bytes: config.log.max_bytes.get(),
         run_bytes: config.log.run_bytes.get(),
-    }
+    })
 }
 
 fn token(token: &TokenConfig, defaults: &RateConfig) -> ingest::Token {

@@ -17,7 +17,7 @@ pub(crate) struct LimitsConfig {
     /// For each connection.
     #[serde(skip_serializing_if = "RateConfig::is_none")]
     pub(crate) connection: RateConfig,
-    /// For each token that says nothing else.
+    /// For each token and each access key that says nothing else.
     #[serde(skip_serializing_if = "RateConfig::is_none")]
     pub(crate) token: RateConfig,
 }
@@ -99,6 +99,9 @@ pub(super) fn check(config: &Config, places: &Places) -> Result<(), ConfigError>
     for (number, token) in config.tokens.iter().enumerate() {
         token.limits.check(&format!("token[{number}].limits"), places)?;
     }
+    for (number, key) in config.access_keys.iter().enumerate() {
+        key.limits.check(&format!("access_key[{number}].limits"), places)?;
+    }
     let counted = |rate: &RateConfig| u64::from(rate.destinations_per_minute.unwrap_or(0));
     let by_connection = counted(&limits.connection) * u64::from(connections);
     if by_connection > MAX_COUNTED_DESTINATIONS {
@@ -107,10 +110,12 @@ pub(super) fn check(config: &Config, places: &Places) -> Result<(), ConfigError>
         );
         return Err(places.refuse(&["ingest.limits.connection.destinations_per_minute"], why));
     }
-    let by_token: u64 = config.tokens.iter().map(|it| counted(&it.limits.or(&limits.token))).sum();
+    let of_tokens = config.tokens.iter().map(|it| &it.limits);
+    let of_both = of_tokens.chain(config.access_keys.iter().map(|it| &it.limits));
+    let by_token: u64 = of_both.map(|it| counted(&it.or(&limits.token))).sum();
     if by_token > MAX_COUNTED_DESTINATIONS {
         let why = format!(
-            "all tokens together have {by_token} destinations to count: lower their limits, so that there are at most {MAX_COUNTED_DESTINATIONS}"
+            "all tokens and access keys together have {by_token} destinations to count: lower their limits, so that there are at most {MAX_COUNTED_DESTINATIONS}"
         );
         return Err(places.refuse(&["ingest.limits.token.destinations_per_minute"], why));
     }

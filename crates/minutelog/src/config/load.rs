@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::place::{ConfigError, KeyIndex, Place, Places, line_of};
 use super::plain::plain;
-use super::{Config, rules, tls};
+use super::{Config, rules, stream, tls};
 
 const PREFIX: &str = "MINUTELOG__";
 
@@ -21,9 +21,10 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Checks what only ingest needs: that somebody can send, and the files of TLS.
+    /// Checks what only ingest needs: that somebody can send, and the files of secrets and of TLS.
     pub(crate) fn check_for_ingest(&self) -> Result<(), ConfigError> {
         rules::somebody_can_send(&self.config, &self.places)?;
+        stream::check_files(&self.config, &self.places)?;
         tls::check_files(&self.config, &self.places)
     }
 }

@@ -1,4 +1,5 @@
-//! What a configuration opens to others, and is no mistake only where it was meant.
+//! What a configuration opens to others, or leaves without use, and is no mistake only where it was
+//! meant.
 
 use super::Config;
 
@@ -23,6 +24,7 @@ impl Config {
             );
             warnings.push(("ingest", warning));
         }
+        warnings.extend(self.stream_warnings().into_iter().map(|it| ("ingest", it)));
         warnings
     }
 }

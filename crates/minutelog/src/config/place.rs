@@ -90,7 +90,7 @@ impl Places {
             // A section that is there says nothing of a key that is not in it.
             let cut = key.rfind(['.', '['])?;
             key = key.get(..cut)?;
-            if !key.contains('[') && !matches!(key, "bucket" | "token") {
+            if !key.contains('[') && !matches!(key, "bucket" | "token" | "stream" | "access_key") {
                 return None;
             }
         }

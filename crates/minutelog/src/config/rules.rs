@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::place::{ConfigError, Places};
 use super::s3::{BucketConfig, Sse};
-use super::{AuthMode, ByteCount, Config, limits, tls};
+use super::{AuthMode, ByteCount, Config, limits, stream, tls};
 
 const MIN_LOG_BYTES: ByteCount = ByteCount::from_mib(64);
 const MIN_RUN_BYTES: ByteCount = ByteCount::new(256 * 1024);
@@ -38,12 +38,14 @@ pub(crate) fn check(config: &Config, places: &Places) -> Checked {
     tls::check(config, places)?;
     limits::check(config, places)?;
     check_buckets(config, places)?;
+    stream::check(config, places)?;
     check_tokens(config, places)
 }
 
-/// Checks that ingest, with `auth = "tokens"`, knows a token.
+/// Checks that ingest, with `auth = "tokens"`, knows a token or an access key.
 pub(crate) fn somebody_can_send(config: &Config, places: &Places) -> Checked {
-    if config.ingest.auth == AuthMode::Tokens && config.tokens.is_empty() {
+    let nobody = config.tokens.is_empty() && config.access_keys.is_empty();
+    if config.ingest.auth == AuthMode::Tokens && nobody {
         return Err(places.refuse(
             &["ingest.auth"],
             "\"tokens\" without a [[token]], so nobody could send: make one with `minutelog admin token NAME`",

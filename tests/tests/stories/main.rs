@@ -19,6 +19,7 @@ mod order;
 mod payloads;
 mod refusals;
 mod repeats;
+mod rust_client;
 mod s3_faults;
 mod s3_wire;
 mod steps;

@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::{Method, StatusCode};
 
 use crate::metrics::Metrics;
-use crate::routes::{BULK, EVENTS, SEND};
+use crate::routes::routes;
 use crate::service::Service;
 
 /// One request, from its headers on.
@@ -41,7 +41,7 @@ pub(crate) async fn observe(
     next: Next,
 ) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = [SEND, BULK, EVENTS].into_iter().find(|route| matched == Some(route));
+    let route = routes().map(|route| route.path).into_iter().find(|route| matched == Some(route));
     // Unknown paths share one label: clients could make up any number of them.
     let observed = Observed::new(request.method().clone(), route.unwrap_or("other"));
     let response = next.run(request).await;

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn what_can_be_serialized_is_json() {
         assert_eq!(json("text"), r#""text""#);
-        assert_eq!(json(&serde_json::json!({"a": [1, null]})), r#"{"a":[1,null]}"#);
+        assert_eq!(json(serde_json::json!({"a": [1, null]})), r#"{"a":[1,null]}"#);
         assert_eq!(json(()), "null");
         assert_eq!(json(&vec![1, 2][..]), "[1,2]");
         let bad: HashMap<(u8, u8), u8> = HashMap::from([((1, 2), 3)]);

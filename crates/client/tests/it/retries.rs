@@ -144,11 +144,11 @@ async fn a_refusal_of_what_may_have_been_accepted_is_no_reason_to_send_the_rest_
     let service = Service::start().await;
     service.next([Reply::Lost, Reply::Of(0, 403, "destination-not-allowed", "bucket")]);
     let client = service.client();
-    let calls = [1, 2].map(|number| client.send_s3(BUCKET, &number.to_string(), number));
+    let calls = [1, 2].map(|number| client.send_s3(BUCKET, number.to_string(), number));
     for outcome in futures::future::join_all(calls).await {
         let error = outcome.unwrap_err();
         assert!(error.may_be_accepted(), "{error}");
-        assert_eq!(error.refusal().map(|refusal| refusal.status()), Some(403));
+        assert_eq!(error.refusal().map(minutelog_client::Refusal::status), Some(403));
     }
     service.assert_repeated(2);
 }

@@ -211,7 +211,7 @@ fn idempotency_key() -> ParameterBuilder {
 fn content_encoding() -> ParameterBuilder {
     let encoding = ObjectBuilder::new()
         .schema_type(Type::String)
-        .enum_values(Some(["gzip", "deflate", "zstd", "identity"]));
+        .enum_values(Some(["gzip", "deflate", "zstd", "identity", ""]));
     ParameterBuilder::new()
         .name("Content-Encoding")
         .parameter_in(ParameterIn::Header)

@@ -21,6 +21,7 @@ use crate::allow::AllowPattern;
 use crate::clients::{Answers, Clients};
 use crate::config::{Auth, Config, RateLimits, Token};
 use crate::metrics::Metrics;
+use crate::openapi::tests::check;
 use crate::routes::router;
 use crate::service::Service;
 
@@ -88,10 +89,12 @@ impl Fixture {
         Self { service, log, directory }
     }
 
-    /// The answer to a request.
+    /// The answer to a request, which is one that the description of the routes has.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = router(&self.service).oneshot(request);
-        tokio::time::timeout(Duration::from_secs(20), answer).await.unwrap().unwrap()
+        let answer = tokio::time::timeout(Duration::from_secs(20), answer).await.unwrap().unwrap();
+        check(&method, &path, answer).await
     }
 
     /// The status, the headers and the JSON of the answer to a request.

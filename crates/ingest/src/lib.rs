@@ -42,6 +42,7 @@ mod memory;
 mod meter;
 mod metrics;
 mod observe;
+mod openapi;
 mod ops;
 mod payload;
 mod problem;

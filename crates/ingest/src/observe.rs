@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 use crate::firehose::FIREHOSE;
 use crate::metrics::Metrics;
-use crate::routes::{BULK, EVENTS, SEND};
+use crate::routes::routes;
 use crate::service::Service;
 
 /// One request, from its headers on.
@@ -42,7 +42,8 @@ pub(crate) async fn observe(
     next: Next,
 ) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = [SEND, BULK, EVENTS, FIREHOSE].into_iter().find(|route| matched == Some(route));
+    let routes = routes().map(|route| route.path).into_iter().chain([FIREHOSE]);
+    let route = routes.into_iter().find(|route| matched == Some(route));
     // Unknown paths share one label: clients could make up any number of them.
     let observed = Observed::new(request.method().clone(), route.unwrap_or("other"));
     let response = next.run(request).await;

@@ -8,6 +8,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(crate) use crate::kind::Kind;
 
@@ -93,6 +94,19 @@ impl Problem {
         self.retry_after
     }
 
+    /// What the client gets as the body.
+    pub(crate) fn document(&self) -> Document<'_> {
+        let (slug, status, title) = self.kind.parts();
+        Document {
+            r#type: format!("urn:minutelog:problem:{slug}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+            line: self.line,
+        }
+    }
+
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers =
             vec![(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
@@ -115,31 +129,35 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// Tells one problem from another.
+    #[schema(pattern = "^urn:minutelog:problem:[a-z0-9-]+$")]
     r#type: String,
+    /// The problem in a few words.
     title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What happened, why, and what to do.
     detail: &'a str,
+    /// The field of the body, the path or the query that is wrong: `[3].bucket` in an array.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     field: Option<&'a str>,
+    /// The line of the body that is wrong, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
     line: Option<u64>,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (slug, status, title) = self.kind.parts();
-        let document = Document {
-            r#type: format!("urn:minutelog:problem:{slug}"),
-            title,
-            status: status.as_u16(),
-            detail: &self.detail,
-            field: self.field.as_deref(),
-            line: self.line,
-        };
-        let body = serde_json::to_vec(&document).expect("strings and numbers are always JSON");
-        let mut response = (status, body).into_response();
+        let body = serde_json::to_vec(&self.document());
+        let body = body.expect("strings and numbers are always JSON");
+        let mut response = (self.status(), body).into_response();
         for (name, value) in self.headers() {
             response.headers_mut().insert(name, value);
         }

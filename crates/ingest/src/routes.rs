@@ -6,10 +6,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::HttpMethod;
+use utoipa::openapi::path::Operation;
 
 use crate::accepted::Accepted;
 use crate::clients::{Clients, panicked};
@@ -17,6 +20,7 @@ use crate::destinations::shown;
 use crate::firehose::{self, FIREHOSE, firehose};
 use crate::meter::Meter;
 use crate::observe::observe;
+use crate::openapi::{document, operations};
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
 use crate::source::Upload;
@@ -27,17 +31,51 @@ pub(crate) const SEND: &str = "/v1/send/s3";
 pub(crate) const BULK: &str = "/v1/s3/{bucket}";
 /// `GET /v1/events/{id}`.
 pub(crate) const EVENTS: &str = "/v1/events/{id}";
+/// `GET /openapi.json`.
+pub(crate) const OPENAPI: &str = "/openapi.json";
 
-/// The routes of CONTRACT, section 4.
+/// A route: what serves it and what describes it, so that there is none without the other.
+pub(crate) struct Route {
+    pub(crate) path: &'static str,
+    pub(crate) method: HttpMethod,
+    pub(crate) serve: fn() -> MethodRouter<Arc<Service>>,
+    pub(crate) describe: fn() -> Operation,
+}
+
+/// The routes of CONTRACT, section 4, and the description of them.
+pub(crate) fn routes() -> [Route; 4] {
+    let (get_it, post_it) = (HttpMethod::Get, HttpMethod::Post);
+    [
+        Route {
+            path: SEND,
+            method: post_it.clone(),
+            serve: || post(routed_send),
+            describe: operations::send,
+        },
+        Route { path: BULK, method: post_it, serve: || post(bulk), describe: operations::bulk },
+        Route {
+            path: EVENTS,
+            method: get_it.clone(),
+            serve: || get(event),
+            describe: operations::event,
+        },
+        Route {
+            path: OPENAPI,
+            method: get_it,
+            serve: || get(openapi),
+            describe: operations::openapi,
+        },
+    ]
+}
+
+/// Answers by the routes, and by nothing else.
 pub(crate) fn router(service: &Arc<Service>) -> Clients {
-    let send = async |State(service): State<Arc<Service>>, request: Request| {
-        let connection = ConnectionMeter::of(request.extensions());
-        send(&service, request, connection).await
-    };
-    let router = Router::new()
-        .route(SEND, post(send))
-        .route(BULK, post(bulk))
-        .route(EVENTS, get(event))
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, (route.serve)());
+    }
+    let router = router
+        // AWS describes it.
         .route(FIREHOSE, post(firehose))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -73,7 +111,12 @@ fn is_firehose(request: &Request) -> bool {
     request.method() == Method::POST && matched == Some(FIREHOSE)
 }
 
-/// `POST /v1/send/s3`.
+async fn routed_send(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let connection = ConnectionMeter::of(request.extensions());
+    send(&service, request, connection).await
+}
+
+/// `POST /v1/send/s3`, by the router and past it.
 pub(crate) async fn send(
     service: &Service,
     request: Request,
@@ -139,10 +182,14 @@ async fn event(
     }
 }
 
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], document()).into_response()
+}
+
 async fn not_found(uri: Uri, request: Request) -> Response {
     let detail = format!(
-        "there is no route `{}`: there are `POST {SEND}`, `POST {BULK}`, `GET {EVENTS}` and, for \
-         Firehose's clients, `POST {FIREHOSE}`",
+        "there is no route `{}`: there are `POST {SEND}`, `POST {BULK}`, `GET {EVENTS}`, `GET {OPENAPI}` and, \
+         for Firehose's clients, `POST {FIREHOSE}`",
         shown(uri.path())
     );
     unrouted(Problem::new(Kind::NotFound, detail), request)

@@ -20,6 +20,7 @@ mod payloads;
 mod refusals;
 mod repeats;
 mod replay;
+mod rust_client;
 mod s3_faults;
 mod s3_wire;
 mod steps;

@@ -32,7 +32,8 @@ accepted whole or not at all.
 
 Limits are given as their defaults; a service may be configured otherwise. Lengths of texts are limited in \
 bytes of UTF-8, where a schema can only count characters. Every other method gets 405 \
-`method-not-allowed`, every other path 404 `not-found`.";
+`method-not-allowed`, every other path 404 `not-found`. `POST /` is Amazon Data Firehose's interface, which AWS \
+describes.";
 
 /// The name of the security scheme.
 const TOKEN: &str = "token";

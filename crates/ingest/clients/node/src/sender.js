@@ -123,7 +123,7 @@ export class Sender {
     batch.underWay = true;
     const answer = await this.#post.send(batch);
     batch.underWay = false;
-    const outcome = answer.error === undefined ? verdict(answer, batch.size, tries) : answer;
+    const outcome = answer.error === undefined ? verdict(answer, batch.size, tries, batch.mayBeAccepted) : answer;
     batch.mayBeAccepted ||= outcome.mayBeAccepted === true;
     return outcome;
   }

@@ -18,6 +18,7 @@ const OF_EVENTS = new Set([400, 409, 413, 422]);
  * @param {{status: number, retryAfter?: string, text: string}} answer
  * @param {number} size how many events the batch has
  * @param {number} tries how often it was sent
+ * @param {boolean} mayBeAccepted whether an earlier try may have been accepted
  * @returns one of
  *   `{ids}`: accepted;
  *   `{again, mayBeAccepted, error}`: the same once more, after `again` ms at the earliest;
@@ -25,7 +26,7 @@ const OF_EVENTS = new Set([400, 409, 413, 422]);
  *   `{refused, error}`: without the event at this place, and those that `alike` says;
  *   `{error}`: not at all
  */
-export function verdict(answer, size, tries) {
+export function verdict(answer, size, tries, mayBeAccepted = false) {
   const { status } = answer;
   const document = parse(answer.text);
   if (status === 200) {
@@ -37,12 +38,14 @@ export function verdict(answer, size, tries) {
   }
   const error = problem(status, document);
   const { code } = error;
-  if (TOO_MUCH.has(code) && size > 1) {
+  // How slow a body is says nothing of the try before: in two requests its events might be there twice.
+  const mustStayWhole = mayBeAccepted && code === "slow-body";
+  if (TOO_MUCH.has(code) && size > 1 && !mustStayWhole) {
     return { halves: true, error };
   }
   if (status === 408 || status === 429 || status >= 500 || (code === "broken-body" && tries === 1)) {
-    const mayBeAccepted = status === 408 ? code !== "slow-body" : status >= 500 && !REFUSED_FOR_NOW.has(code);
-    return { again: retryAfter(answer.retryAfter, Date.now()), mayBeAccepted, error };
+    const isInDoubt = status === 408 ? code !== "slow-body" : status >= 500 && !REFUSED_FOR_NOW.has(code);
+    return { again: retryAfter(answer.retryAfter, Date.now()), mayBeAccepted: isInDoubt, error };
   }
   const place = /^\[(\d+)\]/.exec(document?.field)?.[1];
   if (place !== undefined && Number(place) < size) {

@@ -37,6 +37,13 @@ test("it is sent again as often as it takes", async (t) => {
   assertRepeated(service, 4);
 });
 
+test("what may have been accepted stays whole, however slow it is the next time", async (t) => {
+  const { service, $send } = await connected(t);
+  service.next(lost, problem(408, "slow-body"));
+  assert.deepEqual(await Promise.all([$send.s3(to(1)), $send.s3(to(2))]), ["id of 1", "id of 2"]);
+  assertRepeated(service, 3);
+});
+
 test("a request without an answer is given up, and sent again", async (t) => {
   const { service, $send } = await connected(t, { requestTimeout: 100 });
   service.next(silent);

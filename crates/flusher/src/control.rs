@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -11,12 +12,16 @@ use crate::deliver::Delivery;
 use crate::flusher::Early;
 use crate::health::Failing;
 use crate::part::DestinationFilter;
+use crate::turns::Turns;
 
 /// The name of the flusher's socket in the data directory.
 const SOCKET: &str = "flusher";
 
 /// So many destinations and buckets that fail are told at most.
 const MAX_FAILING: usize = 1000;
+
+/// Nobody waits longer for the main loop than this.
+const TURN_PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -32,6 +37,8 @@ enum Request {
     Failing,
     /// Say that you are there.
     Hello,
+    /// Say when the main loop has come round.
+    Progress,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +61,7 @@ pub(crate) fn serve(
     delivery: Arc<Delivery>,
     early: Early,
     wake: Arc<Notify>,
+    turns: Turns,
 ) -> wal::Result<ControlServer> {
     let handler = move |line: &str, out: &mut dyn Write| -> io::Result<()> {
         match serde_json::from_str(line)? {
@@ -72,6 +80,13 @@ pub(crate) fn serve(
                 serde_json::to_writer(&mut *out, &failing)?;
             }
             Request::Hello => serde_json::to_writer(&mut *out, &Hello { running: true })?,
+            Request::Progress => {
+                wake.notify_one();
+                if !turns.wait(TURN_PATIENCE) {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                serde_json::to_writer(&mut *out, &true)?;
+            }
             Request::Drain => {
                 early.set();
                 wake.notify_one();
@@ -110,6 +125,13 @@ pub fn is_running(data: &DataDir) -> wal::Result<bool> {
     answer.map_or(Ok(false), |answer| read::<Hello>(data, answer).map(|hello| hello.running))
 }
 
+/// Waits until the main loop of the flusher has come round once more. An error if it has not within
+/// `patience`, or if none runs.
+pub fn progresses(data: &DataDir, patience: Duration) -> wal::Result<()> {
+    let answer = wal::call(data, SOCKET, &Request::Progress, patience)?;
+    wal::answered(data, SOCKET, answer)
+}
+
 fn read<T: for<'de> Deserialize<'de>>(data: &DataDir, answer: impl io::Read) -> wal::Result<T> {
     serde_json::from_reader(answer).map_err(wal::unread(data, SOCKET))
 }
@@ -131,10 +153,15 @@ mod tests {
         let drain = || ask_drain(&data).map(drop);
         let look = || is_running(&data).map(drop);
         let failing = || ask_failing(&data).map(drop);
+        let progress = || progresses(&data, wal::LOOK_PATIENCE);
         thread::scope(|scope| {
-            for asked in
-                [scope.spawn(retry), scope.spawn(drain), scope.spawn(look), scope.spawn(failing)]
-            {
+            for asked in [
+                scope.spawn(retry),
+                scope.spawn(drain),
+                scope.spawn(look),
+                scope.spawn(failing),
+                scope.spawn(progress),
+            ] {
                 let error = asked.join().unwrap().unwrap_err();
                 let what = "flusher.sock: flusher does not answer: it is stopped or hung";
                 assert!(error.to_string().ends_with(what), "{error}");

@@ -21,6 +21,7 @@ use crate::ops::Readiness;
 use crate::part::{DestinationFilter, Part};
 use crate::sealer::Sealer;
 use crate::settle::Permission;
+use crate::turns::Turns;
 use crate::{control, faults, metrics, ops, retention};
 
 /// How often finished minutes are looked for.
@@ -105,10 +106,11 @@ pub async fn run(
     };
     let flusher = tokio::task::spawn_blocking(start).await??;
     let readiness = Readiness::new(Arc::clone(&flusher.delivery));
-    let (early, wake) = (Early::default(), Arc::new(Notify::new()));
+    let (early, wake, turns) = (Early::default(), Arc::new(Notify::new()), Turns::default());
     let delivery = Arc::clone(&flusher.delivery);
     // Before anybody can see that it lives: who sees that may ask.
-    let _control = control::serve(&flusher.data, delivery, early.clone(), Arc::clone(&wake))?;
+    let (asked_early, asked, seen) = (early.clone(), Arc::clone(&wake), turns.clone());
+    let _control = control::serve(&flusher.data, delivery, asked_early, asked, seen)?;
     ops::serve(config.ops_listen, Arc::clone(&readiness), shutdown.clone()).await?;
     tracing::info!(data_dir = %config.data_dir.display(), "the flusher works");
     let waiting = flusher.sealer.parts()?;
@@ -118,6 +120,7 @@ pub async fn run(
     let mut work = Loop {
         delivery: flusher.delivery,
         readiness,
+        turns,
         waiting: BTreeMap::new(),
         passes: JoinSet::new(),
         first: Arc::new(Semaphore::new(FIRST_PASSES)),
@@ -195,6 +198,7 @@ struct Finished {
 struct Loop {
     delivery: Arc<Delivery>,
     readiness: Arc<Readiness>,
+    turns: Turns,
     waiting: BTreeMap<PartName, Waiting>,
     passes: JoinSet<Finished>,
     first: Arc<Semaphore>,
@@ -211,6 +215,7 @@ impl Loop {
         let mut tick = tokio::time::interval(WAITING_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.turns.turn();
             let first = Arc::clone(&self.first);
             let next_sealed = async {
                 let place = first.acquire_owned().await;

@@ -40,10 +40,11 @@ mod seal_writer;
 mod sealer;
 mod segment;
 mod settle;
+mod turns;
 mod writing;
 
 pub use config::{Config, GzipLevel, GzipLevelError};
-pub use control::{ask_drain, ask_failing, ask_retry, is_running};
+pub use control::{ask_drain, ask_failing, ask_retry, is_running, progresses};
 pub use error::Error;
 pub use flusher::run;
 pub use health::Failing;

@@ -12,6 +12,7 @@ mod files;
 mod local;
 mod output;
 mod signals;
+mod supervision;
 mod telemetry;
 
 use std::io::{self, IsTerminal};

@@ -192,6 +192,20 @@ pub fn unread(data: &DataDir, name: &str) -> impl FnOnce(serde_json::Error) -> E
     }
 }
 
+/// An error where nobody was there to answer, or none came in time.
+pub fn answered(data: &DataDir, name: &str, answer: Option<BufReader<UnixStream>>) -> Result<()> {
+    let fails = |message: &str| Error::Control {
+        path: data.root().join(format!("{name}.sock")),
+        message: message.to_owned(),
+    };
+    let mut answer = answer.ok_or_else(|| fails("nobody listens"))?;
+    let mut line = String::new();
+    match answer.read_line(&mut line).map_err(unread_line(data, name))? {
+        0 => Err(fails("there was no answer")),
+        _ => Ok(()),
+    }
+}
+
 /// What it means that no line can be read from the answer of the socket `name`.
 pub(crate) fn unread_line(data: &DataDir, name: &str) -> impl FnOnce(io::Error) -> Error {
     move |error| {

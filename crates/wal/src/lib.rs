@@ -65,7 +65,7 @@ mod writer;
 
 pub use batch::{Appended, Batch, Origin};
 pub use closing::Closed;
-pub use control::{ControlServer, Handler, LOOK_PATIENCE, call, unread};
+pub use control::{ControlServer, Handler, LOOK_PATIENCE, answered, call, unread};
 pub use deliveries::{
     DeliveryJournal, Failure, Outcome, Receipt, SettledObjects, each_delivery, read_deliveries,
 };
@@ -83,6 +83,7 @@ pub use layout::{
 };
 pub use live::{
     LiveEvent, LiveFilter, LiveSummary, drain_ingest, live_events, live_ingests, live_summaries,
+    own_log_progresses,
 };
 pub use lock::Lock;
 pub use log::{

@@ -32,6 +32,7 @@ pub(crate) enum Request {
     Events { payload: bool, filter: LiveFilter },
     Around(LiveAround),
     Drain,
+    Progress,
 }
 
 /// Which events of the open minute are wanted: those next to an id.
@@ -117,7 +118,7 @@ impl LiveLog {
     pub(crate) fn serve(self, data: &DataDir) -> Result<ControlServer> {
         let of = data.clone();
         let handler = move |line: &str, out: &mut dyn Write| self.answer(&of, line, out);
-        ControlServer::start(data, &format!("{SOCKET}{}", std::process::id()), Arc::new(handler))
+        ControlServer::start(data, &own_socket(), Arc::new(handler))
     }
 
     fn answer(&self, data: &DataDir, line: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -137,6 +138,10 @@ impl LiveLog {
             Request::Drain => {
                 tracing::info!(at = %self.clock.now(), "told to drain");
                 write_line(out, &self.shared.drain_blocking())
+            }
+            Request::Progress => {
+                self.shared.progress_blocking();
+                write_line(out, &true)
             }
         }
     }
@@ -218,6 +223,11 @@ impl LiveLog {
     }
 }
 
+/// The name of this process's own socket.
+fn own_socket() -> String {
+    format!("{SOCKET}{}", std::process::id())
+}
+
 fn summary(data: &DataDir, run: &OpenRun) -> LiveSummary {
     let (events, destinations) = run.counts();
     let bytes = bytes_on_disk(&data.run_dir(run.name()));
@@ -241,7 +251,7 @@ fn call_each(
 ) -> Result<usize> {
     let mut answered = 0;
     let patience = match request {
-        Request::Summary | Request::Run => control::LOOK_PATIENCE,
+        Request::Summary | Request::Run | Request::Progress => control::LOOK_PATIENCE,
         Request::Buckets | Request::Events { .. } | Request::Around(_) | Request::Drain => {
             WORK_PATIENCE
         }
@@ -367,4 +377,12 @@ pub fn drain_ingest(data: &DataDir) -> Result<usize> {
         Ok(())
     })?;
     Ok(drained)
+}
+
+/// Waits until the writer of this process's own log has come round to a request that is made now. An
+/// error if it has not within `patience`, or if there is no log.
+pub fn own_log_progresses(data: &DataDir, patience: Duration) -> Result<()> {
+    let socket = own_socket();
+    let answer = control::call(data, &socket, &Request::Progress, patience)?;
+    control::answered(data, &socket, answer)
 }

@@ -160,6 +160,16 @@ impl Shared {
         !matches!(&*self.state.borrow(), LogState::Stopped(_))
     }
 
+    /// Returns once the writer has come round to a request that was made now, or has ended.
+    pub(crate) fn progress_blocking(&self) {
+        let Some(commands) = self.commands.upgrade() else { return };
+        let (asked, answer) = oneshot::channel();
+        if commands.blocking_send(Command::Progress(asked)).is_ok() {
+            // It answers by letting go of its end.
+            answer.blocking_recv().ok();
+        }
+    }
+
     fn stop(&self, reason: &str) {
         self.state.send_replace(LogState::Stopped(reason.to_owned()));
     }

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Append(Request),
     /// Close the open run and take no more: what waits behind it is refused.
     Close,
+    /// Say that you come round: answered by being dropped.
+    Progress(oneshot::Sender<()>),
 }
 
 pub(crate) struct Writer {
@@ -109,6 +111,7 @@ impl Writer {
                     }
                 }
                 Some(Some(Command::Close) | None) => return self.close(),
+                Some(Some(Command::Progress(asked))) => drop(asked),
             }
         }
     }
@@ -127,6 +130,7 @@ impl Writer {
                     requests.push(request);
                 }
                 Ok(Command::Close) => close = true,
+                Ok(Command::Progress(asked)) => drop(asked),
                 Err(_) => break,
             }
         }

@@ -11,6 +11,7 @@ use crate::failure::{Code, Failure};
 use crate::files;
 use crate::output;
 use crate::signals;
+use crate::supervision;
 
 /// Runs `flusher` until a signal, or with `--once` until all that is finished is delivered.
 pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
@@ -27,6 +28,7 @@ pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
         let config = service_config(&config);
         let clock = Arc::new(SystemClock);
         if !args.once {
+            supervision::start(&config.data_dir, flusher::progresses, shutdown.clone());
             return Ok(flusher::run(config, store, clock, shutdown).await?);
         }
         let drained = flusher::run_once(config, store, clock, shutdown).await?;

@@ -11,6 +11,7 @@ use crate::config::{AuthMode, Config, RateConfig, StreamConfig, TokenConfig};
 use crate::failure::{Code, Failure};
 use crate::files;
 use crate::signals;
+use crate::supervision;
 
 /// Runs `ingest` until a signal.
 pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
@@ -24,6 +25,7 @@ pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
         if args.stop_with_parent {
             signals::follow_parent(&shutdown);
         }
+        supervision::start(&config.data_dir, wal::own_log_progresses, shutdown.clone());
         Ok(ingest::run(config, Arc::new(SystemClock), shutdown).await?)
     })
 }

@@ -185,7 +185,9 @@ fn heads() -> Vec<Attack> {
             request("EVIL /v1/send/s3"),
             Problem(405, "method-not-allowed"),
         ),
-        Attack::new("TRACE", request("TRACE /"), Problem(404, "not-found")),
+        Attack::new("TRACE", request("TRACE /nothing"), Problem(404, "not-found")),
+        // The route of Firehose's clients.
+        Attack::new("TRACE of a route", request("TRACE /"), Problem(405, "method-not-allowed")),
         Attack::new("a star", request("OPTIONS *"), Problem(404, "not-found")),
         Attack::new(
             "a path out of the root",

@@ -5,7 +5,6 @@
 //! run again: what it has delivered is there already, and is not sent twice.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use futures::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{Bucket, Destination, Identifier, Minute, ObjectKey, Prefix, UnixMillis};
 use serde::Serialize;
-use store::{Class, Proof, PutError, Store};
+use store::{Class, Proof, Store};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use wal::ObjectBytes;
@@ -279,29 +278,15 @@ async fn send(store: Option<&Arc<dyn Store>>, object: &store::Object) -> (State,
                 tokio::time::sleep(PAUSE * tried).await;
                 tried += 1;
             }
-            Err(error) => return (State::Failed, Some(told(&error))),
+            Err(error) => return (State::Failed, Some(error.message().to_owned())),
         }
     }
-}
-
-fn told(error: &PutError) -> String {
-    error.message().to_owned()
 }
 
 /// Whether the bytes of an object are those that were sealed.
 fn is_whole(object: &store::Object) -> std::io::Result<bool> {
     let file = File::open(&object.path)?;
-    let mut bytes = ObjectBytes::new(&file, &object.extents);
-    let (mut crc32, mut length) = (crc32fast::Hasher::new(), 0);
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        let read = bytes.read(&mut piece)?;
-        if read == 0 {
-            return Ok(length == object.length && crc32.finalize() == object.crc32);
-        }
-        crc32.update(piece.get(..read).unwrap_or_default());
-        length += read as u64;
-    }
+    Ok(ObjectBytes::new(&file, &object.extents).crc32()? == Some(object.crc32))
 }
 
 fn print(rows: &[Row], screen: &mut Screen<'_>) -> Result<()> {

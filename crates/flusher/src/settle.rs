@@ -4,14 +4,14 @@
 //! segments that were just read back whole. The permission is a pure function.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use model::UnixMillis;
 use wal::{
     DataDir, DeliveryJournal, ManifestEnd, ManifestHead, ManifestReader, ObjectBytes, Outcome,
-    RunName, SEGMENTS_FILE, SealedObject, Stage, durable, each_delivery, is_there, open_file,
+    RunName, SEGMENTS_FILE, Stage, durable, each_delivery, is_there, open_file,
 };
 
 use crate::faults::fault_point;
@@ -225,30 +225,16 @@ fn sealed_bytes_are_whole(dir: &Path, words: &LastWords) -> wal::Result<bool> {
     };
     while let Some((number, object)) = manifest.next_object()? {
         if !words.is_delivered(number)
-            && checksum(&segments, &object).map_err(wal::Error::io(&path))? != Some(object.crc32)
+            && ObjectBytes::new(&segments, &object.extents)
+                .crc32()
+                .map_err(wal::Error::io(&path))?
+                != Some(object.crc32)
         {
             tracing::error!(key = %object.key, "sealed bytes are damaged; the log is kept");
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// `None` where the segments end within the object.
-fn checksum(segments: &File, object: &SealedObject) -> io::Result<Option<u32>> {
-    let mut crc32 = crc32fast::Hasher::new();
-    let mut left = object.extents.length();
-    let mut bytes = ObjectBytes::new(segments, &object.extents);
-    let mut piece = vec![0; 64 * 1024];
-    while left > 0 {
-        let read = bytes.read(&mut piece)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        crc32.update(piece.get(..read).unwrap_or_default());
-        left -= read as u64;
-    }
-    Ok(Some(crc32.finalize()))
 }
 
 /// Gives the disk space of delivered objects back where the file system can; where it cannot, it

@@ -30,6 +30,22 @@ impl<'f> ObjectBytes<'f> {
         Self { file, rest, at: Extent { offset: 0, length: 0 } }
     }
 
+    /// CRC-32 of them all; `None` where the segments end within the object.
+    pub fn crc32(mut self) -> io::Result<Option<u32>> {
+        let mut crc32 = crc32fast::Hasher::new();
+        let mut left = self.rest.as_slice().iter().map(|extent| extent.length).sum::<u64>();
+        let mut piece = vec![0; PIECE_BYTES];
+        while left > 0 {
+            let read = self.read(&mut piece)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            crc32.update(piece.get(..read).unwrap_or_default());
+            left -= read as u64;
+        }
+        Ok(Some(crc32.finalize()))
+    }
+
     /// The lines of the object.
     pub(crate) fn lines(self) -> ObjectLines<'f> {
         let gzip = MultiGzDecoder::new(BufReader::with_capacity(PIECE_BYTES, self));

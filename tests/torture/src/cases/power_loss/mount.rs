@@ -91,6 +91,8 @@ pub(crate) struct Mounted {
     device: PathBuf,
     root: PathBuf,
     session: Option<BackgroundSession>,
+    /// What `e2fsck` said of it; empty where nobody asked.
+    mended: String,
 }
 
 impl Mounted {
@@ -109,14 +111,19 @@ impl Mounted {
         let mut config = Config::default();
         config.mount_options.push(MountOption::FSName("minutelog-power".to_owned()));
         let session = Session::new(Device(Arc::clone(disk)), &device, &config)?.spawn()?;
-        let this = Self { device, root, session: Some(session) };
+        let mut this = Self { device, root, session: Some(session), mended: String::new() };
         if journal == Journal::None {
-            mend(&this.device.join(FILE))?;
+            this.mended = mend(&this.device.join(FILE))?;
         }
         let mut mount = Command::new("mount");
         mount.args(["-t", "ext4", "-o", "loop"]).arg(this.device.join(FILE)).arg(&this.root);
         done(&mut mount)?;
         Ok(this)
+    }
+
+    /// What `e2fsck` said before it was mounted.
+    pub(crate) fn mended(&self) -> &str {
+        &self.mended
     }
 
     /// Where it is mounted.
@@ -139,8 +146,8 @@ impl Drop for Mounted {
     }
 }
 
-/// As a machine does in its start, and a person where it asks.
-fn mend(device: &Path) -> Result<(), NotMounted> {
+/// As a machine does in its start, and a person where it asks. Returns the report.
+fn mend(device: &Path) -> Result<String, NotMounted> {
     /// `e2fsck(8)`: file system errors were corrected.
     const CORRECTED: i32 = 1;
     let output = Command::new("e2fsck").args(["-f", "-y"]).arg(device).output()?;
@@ -152,7 +159,7 @@ fn mend(device: &Path) -> Result<(), NotMounted> {
         return Err(NotMounted::BeyondRepair(line.to_owned()));
     }
     match output.status.code() {
-        Some(0 | CORRECTED) => Ok(()),
+        Some(0 | CORRECTED) => Ok(report),
         _ => Err(NotMounted::Failed(io::Error::other(report))),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
 
 use tests::{Ledger, Sent, Setup, Site, Snapshot, wait_for};
 
@@ -49,6 +51,10 @@ impl Recovery {
             }
             Err(NotMounted::Failed(error)) => panic!("ext4 does not mount: {error}"),
         };
+        let shared = shared(mounted.root());
+        if !shared.is_empty() {
+            eprintln!("shared: {shared} {}", mounted.mended());
+        }
         let data = mounted.root().join("log");
         let log = super::RUNS.to_owned();
         let site = Site::with(&Setup { data: Some(data.clone()), log, ..Setup::default() });
@@ -60,17 +66,54 @@ impl Recovery {
         if took_one_more {
             ledger.note(one_more(), Some(send_one_more(&site)));
         }
+        let mut found = Found { mounted: &mounted, said: String::new() };
         // The last minute's time may not be over yet.
         wait_for("every minute to be over and delivered", || {
             let output = site.flush_once();
-            assert!(matches!(output.code, Some(0 | UNDELIVERED)), "{output:?}");
+            found.said = format!("{output:#?}");
+            assert!(matches!(output.code, Some(0 | UNDELIVERED)), "the flusher fails");
             output.code == Some(0) && is_empty(&data.join("open"))
         });
         let figures = judge(&site, &ledger, Late::Forbidden);
+        drop(found);
         let recording = disk.recording();
         drop(mounted);
         Some(Self { recording, site, figures, took_one_more })
     }
+}
+
+/// What there is to learn from, where a judgement fails.
+struct Found<'m> {
+    mounted: &'m Mounted,
+    /// By the last flusher.
+    said: String,
+}
+
+impl Drop for Found<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        eprintln!("e2fsck: {}", self.mounted.mended());
+        eprintln!("the flusher: {}", self.said);
+        eprintln!(
+            "{}",
+            find(self.mounted.root(), &["-printf", "%10s bytes, inode %4i × %n  /%P\n"])
+        );
+    }
+}
+
+/// The files with more than one name. Neither service ever gives a file two: the names are of two
+/// times, of which ext4 without its journal has kept the older one.
+fn shared(root: &Path) -> String {
+    find(root, &["-type", "f", "-links", "+1"])
+}
+
+/// What `find` says of all that is there.
+fn find(root: &Path, args: &[&str]) -> String {
+    let output = Command::new("find").arg(root).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("find: {error}"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn is_empty(dir: &Path) -> bool {

@@ -9,6 +9,9 @@ use model::{Minute, UnixMillis};
 /// turns up.
 pub(crate) const LATE_RUN_GRACE: Duration = Duration::from_secs(10);
 
+/// In the last one of so many parts of a minute its end is near.
+const LAST_OF: u32 = 6;
+
 /// What to do with a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -33,10 +36,25 @@ pub(crate) fn decide(minute: Minute, now: UnixMillis, held: bool, early: bool) -
     }
 }
 
+/// Whether what is not compressed of a minute by now will be waited for at its end.
+pub(crate) fn end_is_near(minute: Minute, now: UnixMillis) -> bool {
+    let length = minute.end().since(minute.start());
+    minute.end().since(now) <= length / LAST_OF
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use model::Interval;
+
+    #[test]
+    fn the_end_of_a_minute_is_near_for_a_sixth_of_it() {
+        let minute = Minute::containing(UnixMillis::from_seconds(1_000_000), Interval::default());
+        for (millis, near) in [(0, false), (49_999, false), (50_000, true), (59_999, true)] {
+            let now = minute.start().after(Duration::from_millis(millis));
+            assert_eq!(end_is_near(minute, now), near, "{millis}");
+        }
+    }
 
     #[test]
     fn a_minute_is_sealed_when_nobody_can_write_to_it() {

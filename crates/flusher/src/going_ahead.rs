@@ -30,12 +30,13 @@ impl GoingAhead {
     }
 
     /// Compresses one of the runs of a minute that were closed, except for the last `leave` of them.
-    /// Says whether there is another one.
+    /// `is_awaited`: the minute is over, or about to be. Says whether there is another one.
     pub(crate) fn go_on(
         &mut self,
         minute: Minute,
         runs: &[RunName],
         leave: usize,
+        is_awaited: bool,
         compressors: &Compressors,
     ) -> wal::Result<bool> {
         if self.given_up.contains(&minute) || self.is_busy_with_another(minute) {
@@ -49,7 +50,7 @@ impl GoingAhead {
             return Ok(false);
         };
         let mut level = self.level.level(closed.len() - 1);
-        if leave > 0 {
+        if is_awaited {
             level = self.level.level_of_the_rest(level, self.ahead.as_ref().map(Ahead::level));
         }
         match self.read(*run, level, compressors) {

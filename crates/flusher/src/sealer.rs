@@ -13,7 +13,7 @@ use wal::{DataDir, ManifestReader, PartName, RunName, Stage, durable, is_held};
 use crate::ahead::Ahead;
 use crate::config::GzipLevel;
 use crate::deflate::Compressors;
-use crate::finished::{Decision, decide};
+use crate::finished::{Decision, decide, end_is_near};
 use crate::going_ahead::GoingAhead;
 use crate::metrics;
 use crate::round::{Ending, Round};
@@ -217,14 +217,14 @@ impl Sealer {
         let open = |run: &&RunName| decide(run.minute, now, false, false) == Decision::Wait;
         let Some(minute) = runs.iter().find(open).map(|run| run.minute) else { return Ok(false) };
         let runs = self.unclaimed(minute)?;
-        self.going_ahead.go_on(minute, &runs, 0, &self.compressors)
+        self.going_ahead.go_on(minute, &runs, 0, end_is_near(minute, now), &self.compressors)
     }
 
     /// What is compressed of a minute that is to be sealed. Of several runs, which may be large, all but
     /// the last are read one after the other, so that not all of them are in memory at once.
     fn ahead_of(&mut self, minute: Minute) -> wal::Result<Option<Ahead>> {
         let runs = self.unclaimed(minute)?;
-        while self.going_ahead.go_on(minute, &runs, 1, &self.compressors)? {}
+        while self.going_ahead.go_on(minute, &runs, 1, true, &self.compressors)? {}
         Ok(self.going_ahead.take(minute))
     }
 

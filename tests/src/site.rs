@@ -156,6 +156,13 @@ impl Site {
         self.data.clone()
     }
 
+    /// Writes another configuration. Nobody reads it before the next start, or SIGHUP.
+    pub fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let path = self.dir.path().join("minutelog.toml");
+        let text = fs::read_to_string(&path).expect("it was written");
+        fs::write(&path, edit(text)).expect("the disk takes it");
+    }
+
     /// A command of the binary with this machine's configuration, and nothing of the environment
     /// of whoever runs the test.
     pub fn command(&self, args: &[&str]) -> Command {

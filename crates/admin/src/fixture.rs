@@ -7,6 +7,7 @@ use std::time::Duration;
 use flusher::{Config, DestinationFilter, Drained, GzipLevel};
 use model::{Destination, EventId, EventName, Interval, SystemClock};
 use store::{Class, Fault, FaultyStore, MemoryStore, PutError, Store};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wal::{Appender, Batch, Inspector, Log, LogOptions};
 
@@ -100,7 +101,13 @@ impl Fixture {
     /// Starts a flusher; it ends when the token is cancelled.
     pub(crate) async fn flusher(&self) -> (CancellationToken, tokio::task::JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let run = flusher::run(self.config(), self.store(), Arc::new(SystemClock), stop.clone());
+        let run = flusher::run(
+            self.config(),
+            self.store(),
+            Arc::new(SystemClock),
+            stop.clone(),
+            mpsc::channel(1).1,
+        );
         let task = tokio::spawn(async move { run.await.unwrap() });
         while !self.data_dir().join("flusher.sock").exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -4,7 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use store::Store;
 
 /// How a flusher works.
 #[derive(Clone, Debug)]
@@ -25,6 +28,17 @@ pub struct Config {
     pub keep_delivered: Duration,
     /// How far apart two events of one identity are sent once only.
     pub idempotency_window: Duration,
+}
+
+/// What a running flusher is told of its configuration.
+#[derive(Debug)]
+pub enum Change {
+    /// Uploads that begin from now on go by this store, and what failed is tried again at once.
+    Store(Arc<dyn Store>),
+    /// All goes on as before, with a configuration that has nothing new for the store.
+    Nothing,
+    /// A configuration was read that can't be used; all stays as it is.
+    Refused,
 }
 
 /// How hard to compress.
@@ -53,8 +67,8 @@ impl GzipLevel {
         }
     }
 
-    /// The level for what is left of a minute that is over, if its last run was compressed at another
-    /// level than 6: it is waited for. Else it is `level`.
+    /// The level for what is left of a minute that is over, or is about to be, if its last run was
+    /// compressed at another level than 6: it is waited for. Else it is `level`.
     pub(crate) fn level_of_the_rest(self, level: u32, before: Option<u32>) -> u32 {
         match (self, before) {
             (Self::Auto, Some(..6)) => 1,

@@ -1,7 +1,7 @@
 //! One pass over a part: every object that is not settled is sent once, if it may be.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use model::{Clock, Destination, UnixMillis};
@@ -34,7 +34,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) data: DataDir,
-    pub(crate) store: Arc<dyn Store>,
+    /// An upload holds the lock for no longer than it takes to look.
+    store: RwLock<Arc<dyn Store>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lanes: Lanes,
     keep_delivered: Duration,
@@ -62,8 +63,23 @@ impl Delivery {
         stop: CancellationToken,
     ) -> Self {
         let lanes = Lanes::new(config.upload_concurrency);
-        let keep_delivered = config.keep_delivered;
+        let (keep_delivered, store) = (config.keep_delivered, RwLock::new(store));
         Self { data, store, clock, lanes, keep_delivered, stop, health: Mutex::default() }
+    }
+
+    /// By what an upload that begins now goes.
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uploads go by another store from now on. What failed by the one before says nothing of it.
+    pub(crate) fn replace_store(&self, store: Arc<dyn Store>) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+        let parked = self.health(|health| {
+            health.clear(|_, _| true);
+            health.parked()
+        });
+        metrics::parked_destinations(parked);
     }
 
     /// Does something with what is known of the destinations.
@@ -244,7 +260,8 @@ impl Delivery {
     ) -> Upload {
         let object = part.object(sealed);
         let started = Instant::now();
-        let put = self.store.put(&object);
+        let store = self.store();
+        let put = store.put(&object);
         let (result, place) = self.lanes.run(place, object.destination.bucket(), put).await;
         fault_point!("flusher::uploaded");
         metrics::attempt(&result, started.elapsed());
@@ -270,6 +287,11 @@ impl Delivery {
                 );
                 if durable { Upload::Delivered } else { Upload::Left(self.clock.now()) }
             }
+            Err(error) if error.class() != Class::Damaged && !self.goes_by(&store) => {
+                let failure = failure(UnixMillis::new(at_ms), error.message());
+                journal.record(number, Outcome::Failed(failure), place).await;
+                Upload::Left(self.clock.now())
+            }
             Err(error) => {
                 let outcome = self.failed(&object.destination, &error, at_ms);
                 let given_up = outcome.is_settled();
@@ -283,6 +305,11 @@ impl Delivery {
                 }
             }
         }
+    }
+
+    /// Whether uploads still go by this store.
+    fn goes_by(&self, store: &Arc<dyn Store>) -> bool {
+        Arc::ptr_eq(store, &self.store())
     }
 
     /// Notes a failure; the outcome that goes into the journal.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wal::{DataDir, Lock, PartName, Stage, bytes_on_disk};
 
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::deliver::{Delivery, PassEnd};
 use crate::error::Error;
 use crate::health::is_due;
@@ -93,12 +93,13 @@ impl Flusher {
 /// Works until `shutdown`: seals what is finished, delivers it, tries again what failed.
 ///
 /// On `shutdown` it starts no further uploads and lets those under way end, for 5 s; whatever is left
-/// goes on at the next start, to the same keys.
+/// goes on at the next start, to the same keys. What comes from `changes` is taken up at once.
 pub async fn run(
     config: Config,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
+    changes: mpsc::Receiver<Change>,
 ) -> Result<(), Error> {
     let start = {
         let (shutdown, config) = (shutdown.clone(), config.clone());
@@ -129,7 +130,7 @@ pub async fn run(
     for (name, stage) in waiting {
         work.waiting.insert(name, Waiting { stage, due: UnixMillis::new(0), recoveries: 0 });
     }
-    let result = work.run(sealed, &wake, &shutdown).await;
+    let result = work.run(sealed, changes, &wake, &shutdown).await;
     housekeeping.abort();
     shutdown.cancel();
     // The lock on the data directory goes last.
@@ -209,6 +210,7 @@ impl Loop {
     async fn run(
         &mut self,
         mut sealed: mpsc::Receiver<wal::Result<PartName>>,
+        mut changes: mpsc::Receiver<Change>,
         wake: &Notify,
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
@@ -229,12 +231,25 @@ impl Loop {
                 },
                 Some(finished) = self.passes.join_next() => self.finished(finished?),
                 _ = tick.tick() => self.spawn_what_is_due(),
+                Some(change) = changes.recv() => self.take_up(change),
                 () = wake.notified() => self.spawn_what_is_due(),
                 () = shutdown.cancelled() => break,
             }
         }
         while self.passes.join_next().await.is_some() {}
         Ok(())
+    }
+
+    fn take_up(&mut self, change: Change) {
+        match change {
+            Change::Store(store) => {
+                self.delivery.replace_store(store);
+                metrics::config_reloaded();
+                self.spawn_what_is_due();
+            }
+            Change::Nothing => metrics::config_reloaded(),
+            Change::Refused => metrics::config_refused(),
+        }
     }
 
     fn spawn<T: Send + 'static>(&mut self, stage: Stage, name: PartName, place: T) {

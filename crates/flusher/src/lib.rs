@@ -43,7 +43,7 @@ mod settle;
 mod turns;
 mod writing;
 
-pub use config::{Config, GzipLevel, GzipLevelError};
+pub use config::{Change, Config, GzipLevel, GzipLevelError};
 pub use control::{ask_drain, ask_failing, ask_retry, is_running, progresses};
 pub use error::Error;
 pub use flusher::run;

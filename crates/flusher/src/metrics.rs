@@ -26,6 +26,8 @@ const QUARANTINED: &str = "minutelog_flusher_quarantined_total";
 const PARKED: &str = "minutelog_flusher_parked_destinations";
 const OLDEST: &str = "minutelog_flusher_oldest_undelivered_minute_age_seconds";
 const LOG_BYTES: &str = "minutelog_flusher_log_bytes";
+const RELOADS: &str = "minutelog_flusher_config_reloads_total";
+const REFUSED: &str = "minutelog_flusher_config_refused";
 const ERRORS: &str = "minutelog_flusher_errors_total";
 
 /// Says what each metric means.
@@ -47,14 +49,17 @@ pub(crate) fn describe() {
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest minute not in S3; 0 if none");
     describe_gauge!(LOG_BYTES, Unit::Bytes, "Bytes of the log on disk, all states together");
     describe_counter!(ERRORS, "Errors of the disk that made the flusher try again");
+    describe_counter!(RELOADS, "Configurations that were taken up after SIGHUP");
+    describe_gauge!(REFUSED, "1 while the configuration that SIGHUP had read last can't be used");
     for outcome in ["delivered", "already_there", "retry", "parked", "damaged"] {
         counter!(ATTEMPTS, "outcome" => outcome).increment(0);
     }
-    for name in [OBJECTS, EVENTS, BYTES, SEALED, SEALED_EVENTS, REPEATS, LATE, QUARANTINED, ERRORS]
+    for name in
+        [OBJECTS, EVENTS, BYTES, SEALED, SEALED_EVENTS, REPEATS, LATE, QUARANTINED, ERRORS, RELOADS]
     {
         counter!(name).increment(0);
     }
-    for name in [PARKED, OLDEST, LOG_BYTES] {
+    for name in [PARKED, OLDEST, LOG_BYTES, REFUSED] {
         gauge!(name).set(0.0);
     }
 }
@@ -97,6 +102,15 @@ pub(crate) fn repeats_removed(events: u64) {
 
 pub(crate) fn quarantined() {
     counter!(QUARANTINED).increment(1);
+}
+
+pub(crate) fn config_reloaded() {
+    counter!(RELOADS).increment(1);
+    gauge!(REFUSED).set(0.0);
+}
+
+pub(crate) fn config_refused() {
+    gauge!(REFUSED).set(1.0);
 }
 
 pub(crate) fn error() {

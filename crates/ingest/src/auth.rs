@@ -38,9 +38,16 @@ pub(crate) enum Grant {
 impl Gate {
     /// A gate for these tokens.
     pub(crate) fn new(auth: Auth) -> Self {
+        Self { tokens: None }.renewed(auth)
+    }
+
+    /// A gate for other tokens. One of the same name and the same limits has used what it had used.
+    pub(crate) fn renewed(&self, auth: Auth) -> Self {
+        let before = self.tokens.as_deref().unwrap_or_default();
+        let known = |token| Known::new(token, before);
         let tokens = match auth {
             Auth::None => None,
-            Auth::Tokens(tokens) => Some(tokens.into_iter().map(Known::new).collect()),
+            Auth::Tokens(tokens) => Some(tokens.into_iter().map(known).collect()),
         };
         Self { tokens }
     }
@@ -92,9 +99,11 @@ impl Gate {
 }
 
 impl Known {
-    fn new(token: Token) -> Self {
+    fn new(token: Token, before: &[Self]) -> Self {
         let hash = Hash::from_bytes(*token.hash.as_bytes());
-        let meter = Meter::new(format!("the token `{}`", token.name), token.limits);
+        let before = before.iter().find(|known| known.token.name == token.name);
+        let whose = format!("the token `{}`", token.name);
+        let meter = Meter::renewed(before.and_then(|it| it.meter.as_ref()), whose, token.limits);
         Self { hash, token: Arc::new(token), meter }
     }
 }

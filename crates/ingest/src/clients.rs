@@ -24,6 +24,9 @@ use crate::service::Service;
 
 /// Answers the requests of a listener.
 pub(crate) trait Answers: Clone + Send + Sync + 'static {
+    /// Counts for a new connection; `None` where nothing of it is limited.
+    fn connection(&self) -> Option<Arc<Meter>>;
+
     /// The answer to a request on a connection with this meter.
     fn answer(
         &self,
@@ -33,6 +36,10 @@ pub(crate) trait Answers: Clone + Send + Sync + 'static {
 }
 
 impl Answers for Router {
+    fn connection(&self) -> Option<Arc<Meter>> {
+        None
+    }
+
     fn answer(
         &self,
         mut request: Request,
@@ -63,6 +70,10 @@ impl Clients {
 }
 
 impl Answers for Clients {
+    fn connection(&self) -> Option<Arc<Meter>> {
+        self.service.judge().connection()
+    }
+
     fn answer(
         &self,
         request: Request,

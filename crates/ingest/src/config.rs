@@ -22,18 +22,10 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// TLS for clients; without it they are served in the clear.
     pub tls: Option<TlsFiles>,
-    /// Who may send.
-    pub auth: Auth,
-    /// What senders of Firehose's records may name, each name once.
-    pub streams: Vec<Stream>,
-    /// Who may send to streams, each id once; nobody is asked for one with [`Auth::None`].
-    pub access_keys: Vec<AccessKey>,
-    /// What one connection may do in a minute.
-    pub connection_limits: RateLimits,
+    /// What holds until other rules come.
+    pub rules: Rules,
     /// How many connections of clients may be open at a time; at least 1.
     pub max_connections: usize,
-    /// The largest payload of one event in bytes, as it would be stored.
-    pub max_event_bytes: usize,
     /// The largest body of one request in bytes, after decompression.
     pub max_request_bytes: usize,
     /// How many destinations one minute may have.
@@ -46,6 +38,31 @@ pub struct Config {
     pub max_log_bytes: u64,
     /// After so many bytes of payloads a minute goes on in another run.
     pub run_bytes: u64,
+}
+
+/// Who may send what, where to. The part of the configuration that a running service takes up anew.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Who may send.
+    pub auth: Auth,
+    /// What senders of Firehose's records may name, each name once.
+    pub streams: Vec<Stream>,
+    /// Who may send to streams, each id once; nobody is asked for one with [`Auth::None`].
+    pub access_keys: Vec<AccessKey>,
+    /// What one connection may do in a minute.
+    pub connection_limits: RateLimits,
+    /// The largest payload of one event in bytes, as it would be stored. No more than
+    /// [`Config::max_request_bytes`].
+    pub max_event_bytes: usize,
+}
+
+/// What a running service is told of its configuration.
+#[derive(Debug)]
+pub enum Change {
+    /// Other rules hold from now on.
+    Rules(Box<Rules>),
+    /// A configuration was read that can't be used; all stays as it is.
+    Refused,
 }
 
 /// Who may send.

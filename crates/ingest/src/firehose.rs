@@ -89,6 +89,12 @@ impl Firehose {
         Self { streams: Streams::new(streams), keyring, clock }
     }
 
+    /// The interface to other streams, for the holders of other keys.
+    pub(crate) fn renewed(&self, streams: Vec<Stream>, auth: &Auth, keys: Vec<AccessKey>) -> Self {
+        let keyring = self.keyring.renewed(auth, keys);
+        Self { streams: Streams::new(streams), keyring, clock: Arc::clone(&self.clock) }
+    }
+
     /// Who says that they send a request.
     pub(crate) fn sender(&self, parts: &Parts) -> Result<Sender, Fault> {
         self.keyring.sender(parts, self.clock.now())

@@ -19,7 +19,7 @@ use wal::{Log, LogOptions};
 
 use crate::allow::AllowPattern;
 use crate::clients::{Answers, Clients};
-use crate::config::{Auth, Config, RateLimits, Token};
+use crate::config::{Auth, Config, RateLimits, Rules, Token};
 use crate::metrics::Metrics;
 use crate::openapi::tests::check;
 use crate::routes::router;
@@ -39,12 +39,14 @@ pub(crate) fn config(directory: &TempDir) -> Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         ops_listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
-        auth: Auth::None,
-        streams: Vec::new(),
-        access_keys: Vec::new(),
-        connection_limits: RateLimits::default(),
+        rules: Rules {
+            auth: Auth::None,
+            streams: Vec::new(),
+            access_keys: Vec::new(),
+            connection_limits: RateLimits::default(),
+            max_event_bytes: 1000,
+        },
         max_connections: 100,
-        max_event_bytes: 1000,
         max_request_bytes: 1024 * 1024,
         max_destinations_per_minute: 3,
         idempotency_window: Duration::from_secs(900),

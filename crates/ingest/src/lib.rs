@@ -37,6 +37,7 @@ mod fixture;
 #[doc(hidden)]
 pub mod fuzzing;
 mod idempotency;
+mod judge;
 mod kind;
 mod memory;
 mod meter;
@@ -58,7 +59,7 @@ mod stream;
 mod tls;
 
 pub use allow::{AllowPattern, AllowPatternError};
-pub use config::{AccessKey, Auth, Config, RateLimits, Token};
+pub use config::{AccessKey, Auth, Change, Config, RateLimits, Rules, Token};
 pub use error::Error;
 pub use run::run;
 pub use stream::{Stream, StreamName, StreamNameError, StreamPattern};

@@ -56,6 +56,16 @@ impl Meter {
         })
     }
 
+    /// The same meter where its limits have not changed, else a new one.
+    pub(crate) fn renewed(
+        before: Option<&Arc<Self>>,
+        whose: impl Into<String>,
+        limits: RateLimits,
+    ) -> Option<Arc<Self>> {
+        let same = before.filter(|meter| meter.limits == limits);
+        same.cloned().or_else(|| Self::new(whose, limits))
+    }
+
     /// Counts a request, whatever becomes of it; refuses one over the limit, and one that could
     /// only be refused later.
     pub(crate) fn request(&self) -> Result<(), Problem> {

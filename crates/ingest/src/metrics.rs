@@ -31,6 +31,8 @@ const HANDSHAKES_FAILED: &str = "minutelog_ingest_tls_handshakes_failed_total";
 const TLS_RELOADS: &str = "minutelog_ingest_tls_reloads_total";
 const TLS_EXPIRES: &str = "minutelog_ingest_tls_certificate_expiry_timestamp_seconds";
 const TLS_REFUSED: &str = "minutelog_ingest_tls_files_refused";
+const RELOADS: &str = "minutelog_ingest_config_reloads_total";
+const REFUSED: &str = "minutelog_ingest_config_refused";
 
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
@@ -61,6 +63,8 @@ pub(crate) struct Metrics {
     tls_reloads: Counter,
     tls_expires: Gauge,
     tls_refused: Gauge,
+    config_reloads: Counter,
+    config_refused: Gauge,
 }
 
 /// One connection, counted for as long as this lives.
@@ -91,6 +95,8 @@ impl Metrics {
             tls_reloads: counter(TLS_RELOADS),
             tls_expires: gauge(TLS_EXPIRES),
             tls_refused: gauge(TLS_REFUSED),
+            config_reloads: counter(RELOADS),
+            config_refused: gauge(REFUSED),
             recorder,
         }
     }
@@ -142,6 +148,17 @@ impl Metrics {
     /// An idle connection was closed to make room for another one.
     pub(crate) fn evicted(&self) {
         self.evicted.increment(1);
+    }
+
+    /// Rules of another configuration hold.
+    pub(crate) fn config_reloaded(&self) {
+        self.config_reloads.increment(1);
+        self.config_refused.set(0.0);
+    }
+
+    /// Another configuration was read, and can't be used.
+    pub(crate) fn config_refused(&self) {
+        self.config_refused.set(1.0);
     }
 
     /// A client did not get through the TLS handshake.
@@ -242,6 +259,8 @@ fn describe(recorder: &PrometheusRecorder) {
         Some(Unit::Seconds),
         "When the certificate that is served expires, in seconds since the epoch; 0 without TLS.",
     );
+    counter(RELOADS, Some(Unit::Count), "Configurations that were taken up after SIGHUP.");
+    gauge(REFUSED, None, "1 while the configuration that SIGHUP had read last can't be used.");
     gauge(TLS_REFUSED, None, "1 while the TLS files have changed and can't be used.");
 }
 

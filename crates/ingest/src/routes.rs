@@ -144,7 +144,7 @@ async fn bulk(
         // Without a token nothing of the request is judged.
         let detail = "the bucket in the path is not UTF-8 once it is decoded";
         let problem = Problem::new(Kind::InvalidBucket, detail).field("bucket");
-        service.gate.admit(&parts.headers, connection).and(Err(problem))
+        service.judge().gate.admit(&parts.headers, connection).and(Err(problem))
     };
     answer(outcome, upload)
 }
@@ -168,7 +168,7 @@ async fn event(
     headers: HeaderMap,
 ) -> Response {
     // The connection has counted it already, and there is nothing else to count.
-    let grant = match service.gate.admit(&headers, None) {
+    let grant = match service.judge().gate.admit(&headers, None) {
         Ok((grant, _)) => grant,
         Err(problem) => return refuse(problem),
     };

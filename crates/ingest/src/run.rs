@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use model::Clock;
 use rustls::ServerConfig;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wal::{Appender, Log, LogObserver, LogOptions};
 
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::server::{Server, bind};
@@ -40,10 +40,13 @@ enum End {
 /// On `shutdown` it takes no more connections, answers what is in flight (for up to 30 s), commits
 /// what waits and closes the minute: then `Ok`. If the log stops after a disk error, what is in
 /// flight and what still comes is answered with 503: then [`Error::Disk`].
+///
+/// What comes from `changes` is taken up at once, for requests and connections that begin after it.
 pub async fn run(
     config: Config,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
+    changes: mpsc::Receiver<Change>,
 ) -> Result<(), Error> {
     // What can be refused first: a service that can't serve leaves no run behind.
     let metrics = Arc::new(Metrics::new());
@@ -61,7 +64,7 @@ pub async fn run(
 
     let (reload, tls) = tls.unzip();
     let reload = reload.map(|reload| AbortOnDropHandle::new(tokio::spawn(reload.run())));
-    let (max_connections, limits) = (config.max_connections, config.connection_limits);
+    let max_connections = config.max_connections;
     let service = Arc::new(Service::new(config, appender, clock, Arc::clone(&metrics)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_up(Arc::clone(&metrics))));
     let stop_ops = CancellationToken::new();
@@ -69,10 +72,9 @@ pub async fn run(
     let ops = AbortOnDropHandle::new(tokio::spawn(ops.serve(stop_ops.clone(), GRACE_OPS)));
     let clients = Server::new(listener, routes::router(&service), max_connections)
         .with_metrics(metrics)
-        .with_tls(tls)
-        .with_limits(limits);
+        .with_tls(tls);
 
-    let end = serve(clients, &log, &service, shutdown).await;
+    let end = serve(clients, &log, &service, shutdown, changes).await;
     let outcome = match end {
         End::Asked => log.close().await.map_err(Error::Log),
         End::Stopped(reason) => {
@@ -89,7 +91,13 @@ pub async fn run(
 }
 
 /// Serves clients until there is a reason to end, and then lets them finish.
-async fn serve(clients: Server, log: &Log, service: &Service, shutdown: CancellationToken) -> End {
+async fn serve(
+    clients: Server,
+    log: &Log,
+    service: &Service,
+    shutdown: CancellationToken,
+    mut changes: mpsc::Receiver<Change>,
+) -> End {
     let stop = CancellationToken::new();
     let mut clients = AbortOnDropHandle::new(tokio::spawn(clients.serve(stop.clone(), GRACE)));
     let mut drained = false;
@@ -97,6 +105,7 @@ async fn serve(clients: Server, log: &Log, service: &Service, shutdown: Cancella
         tokio::select! {
             () = shutdown.cancelled() => break End::Asked,
             reason = log.stopped() => break End::Stopped(reason),
+            Some(change) = changes.recv() => service.take_up(change),
             () = log.drained(), if !drained => {
                 drained = true;
                 tracing::info!("the log is drained: new events are refused, lookups go on");

@@ -22,10 +22,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Answers, Clients};
-use crate::config::RateLimits;
 use crate::connections::{Connection, Connections, Late};
 use crate::error::Error;
-use crate::meter::Meter;
 use crate::metrics::Metrics;
 
 /// The buffer of an HTTP/1 connection, and so the largest headers.
@@ -55,7 +53,6 @@ pub(crate) struct Server<A = Clients> {
 struct Site<A> {
     answers: A,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
-    limits: RateLimits,
     metrics: Option<Arc<Metrics>>,
     stop: CancellationToken,
 }
@@ -65,7 +62,7 @@ impl<A: Answers> Server<A> {
     /// has been idle the longest has to go; where none is, it waits.
     pub(crate) fn new(listener: TcpListener, answers: A, max_connections: usize) -> Self {
         let stop = CancellationToken::new();
-        let site = Site { answers, tls: None, limits: RateLimits::default(), metrics: None, stop };
+        let site = Site { answers, tls: None, metrics: None, stop };
         Self { listener, site, max_connections }
     }
 
@@ -80,13 +77,6 @@ impl<A: Answers> Server<A> {
     #[must_use]
     pub(crate) fn with_tls(mut self, tls: Option<watch::Receiver<Arc<ServerConfig>>>) -> Self {
         self.site.tls = tls;
-        self
-    }
-
-    /// Limits what each connection may do in a minute.
-    #[must_use]
-    pub(crate) fn with_limits(mut self, limits: RateLimits) -> Self {
-        self.site.limits = limits;
         self
     }
 
@@ -165,7 +155,7 @@ impl<A: Answers> Site<A> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let meter = Meter::new("this connection", self.limits);
+        let meter = self.answers.connection();
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let in_flight = connection.begin();
             let answer = self.answers.answer(request.map(axum::body::Body::new), meter.clone());

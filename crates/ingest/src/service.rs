@@ -1,7 +1,7 @@
 //! From a request's headers and body to its answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -10,19 +10,17 @@ use tokio::task::spawn_blocking;
 use wal::{AppendError, Appended, Appender, Batch, Inspector, LogState, MAX_IDENTIFIED_PLACES};
 
 use crate::accepted::Accepted;
-use crate::auth::Gate;
 use crate::body::{Loaded, Reader};
 use crate::bulk;
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::content::{Encoding, announced_bytes, bulk_form, require_json};
 use crate::destinations::{check, event_name};
 use crate::events::Lookups;
-use crate::firehose::Firehose;
 use crate::idempotency::{Table, request_key};
+use crate::judge::Judge;
 use crate::memory::Share;
 use crate::meter::Meter;
 use crate::metrics::Metrics;
-use crate::payload::Limit;
 use crate::problem::{Kind, Problem};
 use crate::query::BulkQuery;
 use crate::sent::{Once, SentBody};
@@ -41,12 +39,11 @@ const RETRY_STOPPED: Duration = Duration::from_secs(5);
 /// All that a request needs.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) gate: Gate,
     pub(crate) lookups: Lookups,
-    pub(crate) firehose: Firehose,
     pub(crate) metrics: Arc<Metrics>,
     reader: Reader,
-    limit: Limit,
+    /// A request holds the lock for no longer than it takes to look.
+    judge: RwLock<Arc<Judge>>,
     max_destinations: u32,
     appender: Appender,
     keys: Arc<Table>,
@@ -61,18 +58,31 @@ impl Service {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let keys = config.access_keys;
         Self {
-            firehose: Firehose::new(config.streams, &config.auth, keys, clock),
-            gate: Gate::new(config.auth),
+            judge: RwLock::new(Arc::new(Judge::new(config.rules, clock))),
             lookups: Lookups::new(Inspector::new(config.data_dir)),
             metrics,
             reader: Reader::new(config.max_request_bytes),
-            limit: Limit { max_event_bytes: config.max_event_bytes },
             max_destinations: config.max_destinations_per_minute,
             appender,
             keys: Table::new(config.idempotency_window),
             stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// By what a request that begins now is judged, to its end.
+    pub(crate) fn judge(&self) -> Arc<Judge> {
+        Arc::clone(&self.judge.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes up other rules, or notes that there are some that can't be used.
+    pub(crate) fn take_up(&self, change: Change) {
+        if let Change::Rules(rules) = change {
+            let judge = Arc::new(self.judge().renewed(*rules));
+            *self.judge.write().unwrap_or_else(PoisonError::into_inner) = judge;
+            self.metrics.config_reloaded();
+        } else {
+            self.metrics.config_refused();
         }
     }
 
@@ -101,12 +111,13 @@ impl Service {
         connection: Option<Arc<Meter>>,
         upload: &mut Upload,
     ) -> Result<Accepted, Problem> {
-        let (grant, meters) = self.gate.admit(headers, connection)?;
+        let judge = self.judge();
+        let (grant, meters) = judge.gate.admit(headers, connection)?;
         let key = request_key(headers, &grant)?;
         require_json(headers)?;
         let Loaded { bytes, share } = self.load(headers, upload).await?;
         let size = bytes.len();
-        let body = SentBody { bytes, limit: self.limit, grant };
+        let body = SentBody { bytes, limit: judge.limit, grant };
         let sent = work(size, move || body.read(key)).await?;
         let events = sent.batch.events();
         self.fits_into_a_minute(&sent.batch)?;
@@ -133,14 +144,15 @@ impl Service {
         connection: Option<Arc<Meter>>,
         upload: &mut Upload,
     ) -> Result<Accepted, Problem> {
-        let (grant, meters) = self.gate.admit(headers, connection)?;
+        let judge = self.judge();
+        let (grant, meters) = judge.gate.admit(headers, connection)?;
         let key = request_key(headers, &grant)?;
         let query = BulkQuery::parse(query)?;
         let destination = check(&grant, bucket, query.prefix.as_deref().unwrap_or_default())?;
         let name = query.event.as_deref().map(event_name).transpose()?;
         let form = bulk_form(headers)?;
         let Loaded { bytes, share } = self.load(headers, upload).await?;
-        let (size, limit) = (bytes.len(), self.limit);
+        let (size, limit) = (bytes.len(), judge.limit);
         let read = move || {
             let mut batch = Batch::new();
             bulk::parse(form, &bytes, limit, |it| batch.push(&destination, name.as_ref(), it))?;

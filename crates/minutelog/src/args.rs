@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 }
 
 /// The flags of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     #[arg(
         long,

@@ -23,17 +23,18 @@ use tokio::runtime::Runtime;
 use crate::args::{Cli, Command, Global};
 use crate::config::{self, Config, ConfigError, Loaded};
 use crate::failure::{Code, Failure};
+use crate::telemetry::Level;
 
 /// Runs the command.
-pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+pub(crate) fn run(cli: Cli, level: Level) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         #[cfg(feature = "embedded")]
         Command::Demo(args) => demo::run(&global, &args),
         #[cfg(feature = "embedded")]
         Command::Dev(args) => dev::run(&global, &args),
-        Command::Ingest(args) => ingest::run(&global, &args),
-        Command::Flusher(args) => flusher::run(&global, &args),
+        Command::Ingest(args) => ingest::run(global, &args, level),
+        Command::Flusher(args) => flusher::run(global, &args, level),
         Command::Check => check::run(&global),
         Command::Admin { command } => admin::run(&global, command),
         Command::Completions(args) => pages::completions(&args),
@@ -48,7 +49,7 @@ pub(crate) fn load_config(global: &Global) -> Result<Loaded, Failure> {
 }
 
 /// Says in the log of a service what its section of the configuration opens to others.
-fn warn(config: &Config, service: &str) {
+pub(crate) fn warn(config: &Config, service: &str) {
     for (_, warning) in config.warnings().iter().filter(|(section, _)| *section == service) {
         tracing::warn!("{warning}");
     }

@@ -12,6 +12,7 @@ mod outside;
 mod place;
 mod plain;
 mod redact;
+mod reload;
 mod rules;
 mod s3;
 mod stream;
@@ -30,11 +31,12 @@ pub(crate) use limits::{LimitsConfig, RateConfig};
 pub(crate) use load::variables;
 pub(crate) use load::{Loaded, config_file, load};
 pub(crate) use place::ConfigError;
+pub(crate) use reload::Live;
 pub(crate) use s3::{BucketConfig, S3Config};
 pub(crate) use stream::{AccessKeyConfig, StreamConfig};
 pub(crate) use tls::TlsConfig;
 pub(crate) use token::{AllowPattern, TokenConfig, TokenHash, TokenName};
-pub(crate) use values::{ByteCount, GzipLevel, Period};
+pub(crate) use values::{ByteCount, GzipLevel, LogLevel, Period};
 
 /// All keys. As text (`Serialize`) it has its secrets redacted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub(crate) use values::{ByteCount, GzipLevel, Period};
 pub(crate) struct Config {
     /// The directory of the log; ingest and flusher share it. Default `/var/lib/minutelog`.
     pub(crate) data_dir: PathBuf,
+    /// Which lines the services log, unless `--log-level` says so. Default `info`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_level: Option<LogLevel>,
     /// `[log]`.
     pub(crate) log: LogConfig,
     /// `[ingest]`.
@@ -68,6 +73,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("/var/lib/minutelog"),
+            log_level: None,
             log: LogConfig::default(),
             ingest: IngestConfig::default(),
             flusher: FlusherConfig::default(),

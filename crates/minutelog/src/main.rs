@@ -11,6 +11,7 @@ mod files;
 #[cfg(feature = "embedded")]
 mod local;
 mod output;
+mod reload;
 mod signals;
 mod supervision;
 mod telemetry;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match start_tracing(&cli).and_then(|()| commands::run(cli)) {
+    match start_tracing(&cli).and_then(|level| commands::run(cli, level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -50,14 +51,15 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS }
 }
 
-fn start_tracing(cli: &Cli) -> Result<(), Failure> {
+fn start_tracing(cli: &Cli) -> Result<telemetry::Level, Failure> {
     let service = cli.command.is_service();
     let default_level = if service { "info" } else { "warn" };
-    let level = cli.global.log_level.as_deref().unwrap_or(default_level);
+    let level = cli.global.log_level.as_deref();
     // Log lines would stand in the middle of the screen.
-    let level = if cli.command.is_screen() && io::stderr().is_terminal() { "off" } else { level };
+    let on_screen = cli.command.is_screen() && io::stderr().is_terminal();
+    let level = if on_screen { Some("off") } else { level };
     let json = (service && cli.global.json).then_some(LogFormat::Json);
     // An operation that the embedded server does not have is an error to it and none to the flusher.
     let quiet: &[&str] = if service { &[] } else { &["s3s=off"] };
-    telemetry::start(cli.global.log_format.or(json), level, quiet)
+    telemetry::start(cli.global.log_format.or(json), level, default_level, quiet)
 }

@@ -1,9 +1,10 @@
-//! Signals: the first SIGTERM or SIGINT asks for a graceful end, the second one ends at once.
+//! Signals: the first SIGTERM or SIGINT asks for a graceful end, the second one ends at once;
+//! SIGHUP asks a service to read its configuration again.
 
 use std::io;
 use std::thread;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -13,11 +14,8 @@ use crate::failure::Failure;
 /// A second signal leaves with `128 + signal`, as a shell reports it. That is safe: the log is made
 /// for processes that die at any moment.
 pub(crate) fn shutdown_token() -> Result<CancellationToken, Failure> {
-    let failed = |error: io::Error| {
-        Failure::io("signal handlers", &error, "check the limits of the process")
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let token = CancellationToken::new();
     let shutdown = token.clone();
     tokio::spawn(async move {
@@ -35,6 +33,16 @@ pub(crate) fn shutdown_token() -> Result<CancellationToken, Failure> {
         }
     });
     Ok(token)
+}
+
+/// SIGHUPs, of which each asks for the configuration to be read again. Must be called within a tokio
+/// runtime; from then on none ends the process.
+pub(crate) fn hangups() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup()).map_err(|error| failed(&error))
+}
+
+fn failed(error: &io::Error) -> Failure {
+    Failure::io("signal handlers", error, "check the limits of the process")
 }
 
 /// Cancels `shutdown` when standard input ends: the end of a parent that holds its other end,

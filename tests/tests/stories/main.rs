@@ -18,6 +18,7 @@ mod multipart;
 mod order;
 mod payloads;
 mod refusals;
+mod reload;
 mod repeats;
 mod replay;
 mod rust_client;

@@ -48,7 +48,13 @@ impl Bench {
     async fn serve_until(&self, until: impl AsyncFnOnce(&Self)) {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let stop = CancellationToken::new();
-        let served = flusher::run(self.config(), self.store.clone(), clock, stop.clone());
+        let served = flusher::run(
+            self.config(),
+            self.store.clone(),
+            clock,
+            stop.clone(),
+            tokio::sync::mpsc::channel(1).1,
+        );
         let served = tokio::spawn(served);
         tokio::time::timeout(Duration::from_secs(120), until(self)).await.unwrap();
         stop.cancel();

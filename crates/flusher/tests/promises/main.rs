@@ -13,6 +13,7 @@ use std::time::Duration;
 use flusher::{Config, Drained, Error, GzipLevel};
 use model::{Clock, Destination, Interval, ManualClock, UnixMillis};
 use store::{Class, Fault, FaultyStore, MemoryStore, PutError};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wal::{Appender, Batch, DataDir, Log, LogOptions, Outcome, Stage, read_deliveries};
 
@@ -240,7 +241,8 @@ async fn f5_a_dead_destination_delays_no_other() {
     let stop = CancellationToken::new();
     let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
     bench.clock.advance(Duration::from_secs(60));
-    let running = flusher::run(bench.config(), bench.store.clone(), clock, stop.clone());
+    let running =
+        flusher::run(bench.config(), bench.store.clone(), clock, stop.clone(), mpsc::channel(1).1);
     let running = tokio::spawn(running);
     for minute in 0..3_usize {
         let healthy = (prefixes.len() - 1) * (minute + 1);
@@ -270,8 +272,13 @@ async fn f5_an_upload_that_hangs_delays_nothing_of_its_own_minute() {
     bench.clock.advance(Duration::from_secs(60));
     let stop = CancellationToken::new();
     let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
-    let running =
-        tokio::spawn(flusher::run(bench.config(), bench.store.clone(), clock, stop.clone()));
+    let running = tokio::spawn(flusher::run(
+        bench.config(),
+        bench.store.clone(),
+        clock,
+        stop.clone(),
+        mpsc::channel(1).1,
+    ));
     let delivered = async {
         while bench.delivered() != Bench::expected(&["stumbles"]) {
             tokio::time::sleep(Duration::from_millis(10)).await;

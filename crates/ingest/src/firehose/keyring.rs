@@ -42,8 +42,15 @@ pub(crate) struct Holder {
 impl Keyring {
     /// The keys of a configuration; with [`Auth::None`] none is asked for.
     pub(super) fn new(auth: &Auth, keys: Vec<AccessKey>) -> Self {
+        Self(None).renewed(auth, keys)
+    }
+
+    /// Other keys. One of the same id and the same limits has used what it had used.
+    pub(super) fn renewed(&self, auth: &Auth, keys: Vec<AccessKey>) -> Self {
         let held = |key: AccessKey| {
-            let meter = Meter::new(format!("the access key `{}`", key.id), key.limits);
+            let before = self.0.as_ref().and_then(|held| held.get(&key.id)?.meter.as_ref());
+            let whose = format!("the access key `{}`", key.id);
+            let meter = Meter::renewed(before, whose, key.limits);
             (key.id.clone(), Arc::new(Held { key, meter }))
         };
         Self(match auth {

@@ -38,9 +38,10 @@ fn key(id: &str, allow: &str) -> AccessKey {
 }
 
 fn with_keys(config: &mut Config) {
-    config.auth = Auth::Tokens(Vec::new());
-    config.streams = vec![stream("orders", "o"), stream("orders-eu", "eu"), stream("views", "v")];
-    config.access_keys = vec![key("ORDERS", "orders*"), key("ALL", "*")];
+    config.rules.auth = Auth::Tokens(Vec::new());
+    config.rules.streams =
+        vec![stream("orders", "o"), stream("orders-eu", "eu"), stream("views", "v")];
+    config.rules.access_keys = vec![key("ORDERS", "orders*"), key("ALL", "*")];
 }
 
 fn service() -> (Fixture, Arc<ManualClock>) {
@@ -201,7 +202,7 @@ async fn firehose_s_limits_hold() {
         let clock = Arc::new(ManualClock::new(UnixMillis::from_seconds(NOW)));
         let change = |config: &mut Config| {
             with_keys(config);
-            config.max_event_bytes = 1 << 20;
+            config.rules.max_event_bytes = 1 << 20;
             config.max_request_bytes = 16 << 20;
         };
         (Fixture::at(Arc::clone(&clock) as _, change), clock)
@@ -417,7 +418,7 @@ async fn what_can_not_be_read_is_told_in_firehose_s_words() {
 async fn without_tokens_nobody_needs_a_signature() {
     let fixture = Fixture::new(|config| {
         with_keys(config);
-        config.auth = Auth::None;
+        config.rules.auth = Auth::None;
     });
     assert_eq!(fixture.json(put("orders", "x").plain()).await.0, 200);
     let unknown = Unsigned { secret: "another", ..put("orders", "x").of("UNKNOWN") };
@@ -429,7 +430,7 @@ async fn shares_of_a_minute_hold_and_count_for_no_stranger() {
     let clock = Arc::new(ManualClock::new(UnixMillis::from_seconds(NOW)));
     let fixture = Fixture::at(clock, |config| {
         with_keys(config);
-        config.access_keys[0].limits.requests_per_minute = Some(2);
+        config.rules.access_keys[0].limits.requests_per_minute = Some(2);
     });
     let good = put("orders", "x").of("ORDERS");
     let forged = Unsigned { secret: "another", ..good.clone() };

@@ -249,7 +249,7 @@ async fn what_is_served_is_described_and_the_other_way_round() {
 #[tokio::test]
 async fn it_is_served_without_a_token() {
     let fixture = Fixture::new(|config| {
-        config.auth =
+        config.rules.auth =
             crate::config::Auth::Tokens(vec![crate::fixture::token("one", "my-bucket/*")]);
     });
     let (status, headers, served) = fixture.json(get("/openapi.json", &[])).await;

@@ -20,7 +20,8 @@ fn event(bucket: &str, prefix: &str) -> String {
 }
 
 fn with_tokens(config: &mut Config) {
-    config.auth = Auth::Tokens(vec![token("one", "my-bucket/a/*"), token("two", "other-bucket/*")]);
+    config.rules.auth =
+        Auth::Tokens(vec![token("one", "my-bucket/a/*"), token("two", "other-bucket/*")]);
 }
 
 fn id(value: &Value) -> EventId {

@@ -48,7 +48,8 @@ impl Running {
         (config.listen, config.ops_listen) = (free_address().await, free_address().await);
         let (listen, ops) = (config.listen, config.ops_listen);
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(config, Arc::new(SystemClock), shutdown.clone()));
+        let changes = mpsc::channel(1).1;
+        let task = tokio::spawn(run(config, Arc::new(SystemClock), shutdown.clone(), changes));
         let running = Self { listen, ops, shutdown, task, directory };
         assert_answer(&running.ready().await, 200, "ready\n");
         running
@@ -149,7 +150,8 @@ async fn a_service_that_can_not_listen_leaves_no_log_behind() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     config.listen = taken.local_addr().unwrap();
     let data_dir = config.data_dir.clone();
-    let error = run(config, Arc::new(SystemClock), CancellationToken::new()).await.unwrap_err();
+    let (stop, changes) = (CancellationToken::new(), mpsc::channel(1).1);
+    let error = run(config, Arc::new(SystemClock), stop, changes).await.unwrap_err();
     assert!(matches!(error, Error::Bind { setting: "ingest.listen", .. }), "{error}");
     assert!(!data_dir.exists());
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::config::Auth;
+use crate::config::{Auth, RateLimits};
 use crate::fixture::{Fixture, token};
 use crate::routes;
 use crate::tls::Reload;
@@ -27,8 +27,16 @@ impl Running {
     }
 
     fn with(change: impl FnOnce(Server) -> Server) -> Self {
+        Self::of(RateLimits::default(), change)
+    }
+
+    /// With limits for each connection.
+    fn of(connection_limits: RateLimits, change: impl FnOnce(Server) -> Server) -> Self {
         let auth = Auth::Tokens(vec![token("one", "my-bucket/*")]);
-        let fixture = Fixture::new(|config| config.auth = auth);
+        let fixture = Fixture::new(|config| {
+            config.rules.auth = auth;
+            config.rules.connection_limits = connection_limits;
+        });
         let listener = bind("listen", "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let metrics = Arc::clone(&fixture.service.metrics);
@@ -327,7 +335,7 @@ async fn a_new_client_takes_the_place_of_the_one_that_was_idle_the_longest() {
 #[tokio::test]
 async fn a_connection_has_its_share_of_a_minute() {
     let limits = RateLimits { requests_per_minute: Some(2), ..RateLimits::default() };
-    let running = Running::with(|server| server.with_limits(limits));
+    let running = Running::of(limits, |server| server);
     for _ in 0..2 {
         let mut stream = running.connect().await;
         // Whatever becomes of a request, it counts.

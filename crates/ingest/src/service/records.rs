@@ -12,6 +12,7 @@ use crate::firehose::{
     Describe, Done, Fault, List, MAX_RECORDS, Name, Operation, Outcome, Put, PutRecord,
     PutRecordBatch, Records, Sender, Way, describe, invalid, read, required,
 };
+use crate::judge::Judge;
 use crate::meter::Meter;
 use crate::source::Upload;
 
@@ -32,7 +33,8 @@ impl Service {
         upload: &mut Upload,
     ) -> Result<Done, Fault> {
         let operation = Operation::of(&parts.headers)?;
-        let sender = Arc::new(self.firehose.sender(parts)?);
+        let judge = self.judge();
+        let sender = Arc::new(judge.firehose.sender(parts)?);
         // The signature is over the body as it was sent, and no client of Firehose compresses it.
         if Encoding::of(&parts.headers)? != Encoding::Identity {
             let message = "the body has a content encoding: send it without any";
@@ -44,17 +46,17 @@ impl Service {
         let verify = move || whose.verify(&bytes).map(|()| bytes);
         let bytes = work(size, verify).await?;
         let meters = sender.count(connection)?;
-        let (service, whose) = (Arc::clone(self), Arc::clone(&sender));
-        let read = move || service.read_call(operation, &whose, &bytes);
+        let (by, whose) = (Arc::clone(&judge), Arc::clone(&sender));
+        let read = move || read_call(&by, operation, &whose, &bytes);
         let (records, in_batch) = match work(size, read).await? {
             Asked::Put(records) => (records, false),
             Asked::PutBatch(records) => (records, true),
             Asked::Describe(Describe { delivery_stream_name }) => {
-                let stream = self.firehose.streams.find(delivery_stream_name, &sender)?;
+                let stream = judge.firehose.streams.find(delivery_stream_name, &sender)?;
                 return Ok(Done::Described(describe(stream, sender.region())));
             }
             Asked::List(list) => {
-                return Ok(Done::Listed(self.firehose.streams.list(list, &sender)?));
+                return Ok(Done::Listed(judge.firehose.streams.list(list, &sender)?));
             }
         };
         let Records { batch, outcomes } = records;
@@ -67,44 +69,44 @@ impl Service {
         };
         if in_batch { Ok(Done::batch(outcomes, &ids)) } else { Done::single(outcomes, &ids) }
     }
+}
 
-    fn read_call(
-        &self,
-        operation: Operation,
-        sender: &Sender,
-        body: &[u8],
-    ) -> Result<Asked, Fault> {
-        match operation {
-            Operation::DescribeDeliveryStream => read(body).map(Asked::Describe),
-            Operation::ListDeliveryStreams => read(body).map(Asked::List),
-            Operation::PutRecord => {
-                let PutRecord { delivery_stream_name, record } = read(body)?;
-                let record = required(record, "record")?;
-                let way = self.way(delivery_stream_name, sender)?;
-                way.read(&[record], "record").map(Asked::Put)
+fn read_call(
+    judge: &Judge,
+    operation: Operation,
+    sender: &Sender,
+    body: &[u8],
+) -> Result<Asked, Fault> {
+    match operation {
+        Operation::DescribeDeliveryStream => read(body).map(Asked::Describe),
+        Operation::ListDeliveryStreams => read(body).map(Asked::List),
+        Operation::PutRecord => {
+            let PutRecord { delivery_stream_name, record } = read(body)?;
+            let record = required(record, "record")?;
+            let way = way(judge, delivery_stream_name, sender)?;
+            way.read(&[record], "record").map(Asked::Put)
+        }
+        Operation::PutRecordBatch => {
+            let PutRecordBatch { delivery_stream_name, records } = read(body)?;
+            let records = required(records, "records")?;
+            if !(1..=MAX_RECORDS).contains(&records.len()) {
+                let why = format!("must have length 1 to {MAX_RECORDS}");
+                return Err(invalid("records", &why));
             }
-            Operation::PutRecordBatch => {
-                let PutRecordBatch { delivery_stream_name, records } = read(body)?;
-                let records = required(records, "records")?;
-                if !(1..=MAX_RECORDS).contains(&records.len()) {
-                    let why = format!("must have length 1 to {MAX_RECORDS}");
-                    return Err(invalid("records", &why));
-                }
-                let way = self.way(delivery_stream_name, sender)?;
-                way.read(&records, "records").map(Asked::PutBatch)
-            }
+            let way = way(judge, delivery_stream_name, sender)?;
+            way.read(&records, "records").map(Asked::PutBatch)
         }
     }
+}
 
-    /// Where the records of a stream go.
-    fn way(&self, name: Option<String>, sender: &Sender) -> Result<Way, Fault> {
-        let stream = self.firehose.streams.find(name, sender)?;
-        Ok(Way {
-            destination: stream.destination.clone(),
-            name: EventName::new(stream.name.as_str()).ok(),
-            limit: self.limit,
-        })
-    }
+/// Where the records of a stream go.
+fn way(judge: &Judge, name: Option<String>, sender: &Sender) -> Result<Way, Fault> {
+    let stream = judge.firehose.streams.find(name, sender)?;
+    Ok(Way {
+        destination: stream.destination.clone(),
+        name: EventName::new(stream.name.as_str()).ok(),
+        limit: judge.limit,
+    })
 }
 
 impl Done {

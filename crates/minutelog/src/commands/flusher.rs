@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use model::SystemClock;
+use tokio::sync::mpsc;
 
 use super::{load_config, runtime, s3, warn};
 use crate::args::{FlusherArgs, Global};
-use crate::config::{Config, GzipLevel};
+use crate::config::{Config, GzipLevel, Live};
 use crate::failure::{Code, Failure};
 use crate::files;
 use crate::output;
+use crate::reload::{self, Reload};
 use crate::signals;
 use crate::supervision;
+use crate::telemetry::Level;
 
 /// Runs `flusher` until a signal, or with `--once` until all that is finished is delivered.
-pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
-    let config = load_config(global)?.config;
+pub(crate) fn run(global: Global, args: &FlusherArgs, level: Level) -> Result<(), Failure> {
+    let config = load_config(&global)?.config;
+    level.follow(config.log_level.as_ref());
     warn(&config, "flusher");
     // A seal has all runs of its minute open.
     files::raise_limit();
@@ -25,15 +29,31 @@ pub(crate) fn run(global: &Global, args: &FlusherArgs) -> Result<(), Failure> {
             signals::follow_parent(&shutdown);
         }
         let store = Arc::new(s3::connect(&config).await?);
-        let config = service_config(&config);
         let clock = Arc::new(SystemClock);
-        if !args.once {
-            supervision::start(&config.data_dir, flusher::progresses, shutdown.clone());
-            return Ok(flusher::run(config, store, clock, shutdown).await?);
+        let of_service = service_config(&config);
+        if args.once {
+            let drained = flusher::run_once(of_service, store, clock, shutdown).await?;
+            return once(&global, matches!(drained, flusher::Drained::Yes));
         }
-        let drained = flusher::run_once(config, store, clock, shutdown).await?;
-        once(global, matches!(drained, flusher::Drained::Yes))
+        let (changes, taken_up) = mpsc::channel(reload::WAITING);
+        let hangups = signals::hangups()?;
+        let reload = Reload { hangups, global, running: config, level, live: Live::Flusher };
+        let reload = reload.run(changes, || flusher::Change::Refused, change);
+        supervision::start(&of_service.data_dir, flusher::progresses, shutdown.clone());
+        let service = flusher::run(of_service, store, clock, shutdown, taken_up);
+        tokio::select! {
+            ended = service => Ok(ended?),
+            never = reload => match never {},
+        }
     })
+}
+
+/// What the flusher is told where `after` is to hold in place of `before`.
+async fn change(before: &Config, after: &Config) -> Result<flusher::Change, Failure> {
+    if (&before.s3, &before.buckets) == (&after.s3, &after.buckets) {
+        return Ok(flusher::Change::Nothing);
+    }
+    Ok(flusher::Change::Store(Arc::new(s3::connect(after).await?)))
 }
 
 fn once(global: &Global, drained: bool) -> Result<(), Failure> {

@@ -4,19 +4,23 @@
 use std::sync::Arc;
 
 use model::SystemClock;
+use tokio::sync::mpsc;
 
 use super::{load_config, runtime, warn};
 use crate::args::{Global, ServiceArgs};
-use crate::config::{AuthMode, Config, RateConfig, StreamConfig, TokenConfig};
+use crate::config::{AuthMode, Config, Live, RateConfig, StreamConfig, TokenConfig};
 use crate::failure::{Code, Failure};
 use crate::files;
+use crate::reload::{self, Reload};
 use crate::signals;
 use crate::supervision;
+use crate::telemetry::Level;
 
 /// Runs `ingest` until a signal.
-pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
-    let loaded = load_config(global)?;
+pub(crate) fn run(global: Global, args: &ServiceArgs, level: Level) -> Result<(), Failure> {
+    let loaded = load_config(&global)?;
     loaded.check_for_ingest()?;
+    level.follow(loaded.config.log_level.as_ref());
     warn(&loaded.config, "ingest");
     let mut config = service_config(&loaded.config)?;
     config.max_connections = files::room_for(config.max_connections);
@@ -25,12 +29,40 @@ pub(crate) fn run(global: &Global, args: &ServiceArgs) -> Result<(), Failure> {
         if args.stop_with_parent {
             signals::follow_parent(&shutdown);
         }
+        let (changes, taken_up) = mpsc::channel(reload::WAITING);
+        let hangups = signals::hangups()?;
+        let reload = Reload { hangups, global, running: loaded.config, level, live: Live::Ingest };
+        let change =
+            async |_: &Config, config: &Config| Ok(ingest::Change::Rules(Box::new(rules(config)?)));
+        let reload = reload.run(changes, || ingest::Change::Refused, change);
         supervision::start(&config.data_dir, wal::own_log_progresses, shutdown.clone());
-        Ok(ingest::run(config, Arc::new(SystemClock), shutdown).await?)
+        let service = ingest::run(config, Arc::new(SystemClock), shutdown, taken_up);
+        tokio::select! {
+            ended = service => Ok(ended?),
+            never = reload => match never {},
+        }
     })
 }
 
 fn service_config(config: &Config) -> Result<ingest::Config, Failure> {
+    Ok(ingest::Config {
+        data_dir: config.data_dir.clone(),
+        listen: config.ingest.listen,
+        ops_listen: config.ingest.ops_listen,
+        tls: config.ingest.tls.files(),
+        rules: rules(config)?,
+        max_connections: usize::try_from(config.ingest.max_connections).unwrap_or(usize::MAX),
+        max_request_bytes: config.ingest.max_request_bytes.as_usize(),
+        max_destinations_per_minute: config.ingest.max_destinations_per_minute,
+        idempotency_window: config.ingest.idempotency_window.as_duration(),
+        interval: config.log.interval,
+        max_log_bytes: config.log.max_bytes.get(),
+        run_bytes: config.log.run_bytes.get(),
+    })
+}
+
+/// Reads the files of secrets.
+fn rules(config: &Config) -> Result<ingest::Rules, Failure> {
     let auth = match config.ingest.auth {
         AuthMode::None => ingest::Auth::None,
         AuthMode::Tokens => {
@@ -43,23 +75,12 @@ fn service_config(config: &Config) -> Result<ingest::Config, Failure> {
     let access_keys = keys.collect::<Result<_, _>>().map_err(|why| {
         Failure::new(Code::Config, format!("configuration: access_key.secret_file: {why}"))
     })?;
-    Ok(ingest::Config {
-        data_dir: config.data_dir.clone(),
-        listen: config.ingest.listen,
-        ops_listen: config.ingest.ops_listen,
-        tls: config.ingest.tls.files(),
+    Ok(ingest::Rules {
         auth,
         streams: config.streams.iter().map(StreamConfig::stream).collect(),
         access_keys,
         connection_limits: config.ingest.limits.connection.rates(),
-        max_connections: usize::try_from(config.ingest.max_connections).unwrap_or(usize::MAX),
         max_event_bytes: config.ingest.max_event_bytes.as_usize(),
-        max_request_bytes: config.ingest.max_request_bytes.as_usize(),
-        max_destinations_per_minute: config.ingest.max_destinations_per_minute,
-        idempotency_window: config.ingest.idempotency_window.as_duration(),
-        interval: config.log.interval,
-        max_log_bytes: config.log.max_bytes.get(),
-        run_bytes: config.log.run_bytes.get(),
     })
 }
 

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::place::{ConfigError, KeyIndex, Place, Places, line_of};
 use super::plain::plain;
-use super::{Config, rules, stream, tls};
+use super::{Config, Live, rules, stream, tls};
 
 const PREFIX: &str = "MINUTELOG__";
 
@@ -21,6 +21,19 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// What holds once a service that runs by another configuration has taken this one up, and the
+    /// keys of which it takes none up before it is started again.
+    pub(crate) fn taken_up(
+        &self,
+        running: &Config,
+        live: Live,
+    ) -> Result<(Config, Vec<String>), ConfigError> {
+        let config = live.merged(running, &self.config);
+        rules::check(&config, &self.places)?;
+        let waiting = live.differences(&config, &self.config);
+        Ok((config, waiting))
+    }
+
     /// Checks what only ingest needs: that somebody can send, and the files of secrets and of TLS.
     pub(crate) fn check_for_ingest(&self) -> Result<(), ConfigError> {
         rules::somebody_can_send(&self.config, &self.places)?;

@@ -29,6 +29,33 @@ pub(crate) struct StreamConfig {
     /// Their prefix. Default none.
     #[serde(default)]
     pub(crate) prefix: Prefix,
+    /// What stands behind each record. Default `newline`.
+    #[serde(default)]
+    pub(crate) delimiter: Delimiter,
+}
+
+/// What stands behind each record in an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Delimiter {
+    /// A newline, as behind each event.
+    #[default]
+    Newline,
+}
+
+impl<'de> Deserialize<'de> for Delimiter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "newline" => Ok(Self::Newline),
+            "none" => Err(de::Error::custom(
+                "\"none\": records are never joined without a newline, for nothing in the object would tell where one ends: give \"newline\", or leave it out",
+            )),
+            _ => Err(de::Error::custom(format!(
+                "{text:?} is no delimiter: give \"newline\", or leave it out"
+            ))),
+        }
+    }
 }
 
 /// `[[access_key]]`: a key that senders sign with.
@@ -72,7 +99,7 @@ impl StreamConfig {
     pub(crate) fn new(name: &str, bucket: Bucket) -> Option<Self> {
         let prefix = Prefix::new(name).ok()?;
         let name = StreamName(ingest::StreamName::new(name).ok()?);
-        Some(Self { name, bucket, prefix })
+        Some(Self { name, bucket, prefix, delimiter: Delimiter::Newline })
     }
 
     /// The same as ingest knows it.

@@ -102,8 +102,9 @@ fn streams_and_keys_fit_themselves_and_each_other() {
     );
     let bad = orders.replace("p/", "/p");
     refused(&bad, "minutelog.toml:4: stream[0].prefix: ", "");
+    assert!(load_text(&(orders.clone() + "delimiter = \"newline\"\n")).is_ok());
     let delimiter = orders.clone() + "delimiter = \"none\"\n";
-    refused(&delimiter, "minutelog.toml:5: stream[0].delimiter: ", "unknown field");
+    refused(&delimiter, "minutelog.toml:5: stream[0].delimiter: ", "without a newline");
 
     let one = key("A", &inline, "\"orders\"");
     refused(&format!("{one}{one}"), "minutelog.toml:6: access_key[1].id: ", "second access key");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use tracing_subscriber::EnvFilter;
 
 /// A number of bytes, written as `"10GiB"`, `"1MiB"`, `"500kB"` or as a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +129,34 @@ impl<'de> Deserialize<'de> for Period {
                 "{text:?} is no duration: write it as in \"7d\" or \"12h\""
             ))),
         }
+    }
+}
+
+/// A level of log lines, or directives as in `info,flusher=debug`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LogLevel(String);
+
+impl LogLevel {
+    /// The log lines that a level or a list of directives stands for.
+    pub(crate) fn parse(text: &str) -> Result<EnvFilter, String> {
+        EnvFilter::builder().parse(text).map_err(|error| {
+            format!(
+                "{text:?}: {error}: give trace, debug, info, warn, error or directives such as info,flusher=debug"
+            )
+        })
+    }
+
+    /// As it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = Self::parse(&text).map(|_| Self(text));
+        parsed.map_err(|why| de::Error::custom(format!("log level: {why}")))
     }
 }
 

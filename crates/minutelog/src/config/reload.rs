@@ -1,0 +1,148 @@
+//! Which keys a running service takes up, and which wait for its next start.
+
+use serde_json::Value;
+
+use super::Config;
+
+/// What a service takes up while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Live {
+    /// Who may send what, where to, and how much.
+    Ingest,
+    /// How buckets are reached.
+    Flusher,
+}
+
+impl Live {
+    /// The configuration that holds where `running` did and `read` was read.
+    pub(super) fn merged(self, running: &Config, read: &Config) -> Config {
+        let mut config = running.clone();
+        config.log_level.clone_from(&read.log_level);
+        match self {
+            Self::Ingest => {
+                config.tokens.clone_from(&read.tokens);
+                config.streams.clone_from(&read.streams);
+                config.access_keys.clone_from(&read.access_keys);
+                config.ingest.limits = read.ingest.limits.clone();
+                config.ingest.max_event_bytes = read.ingest.max_event_bytes;
+            }
+            Self::Flusher => {
+                config.s3 = read.s3.clone();
+                config.buckets.clone_from(&read.buckets);
+            }
+        }
+        config
+    }
+
+    /// Whether the service goes by a key at all.
+    fn uses(self, key: &str) -> bool {
+        let others: &[&str] = match self {
+            Self::Ingest => &["flusher.", "s3.", "bucket"],
+            Self::Flusher => &["ingest.", "log.", "token", "stream", "access_key"],
+        };
+        key == "ingest.idempotency_window" || !others.iter().any(|start| key.starts_with(start))
+    }
+
+    /// The keys that the service goes by and that two configurations have other values for, in order.
+    pub(super) fn differences(self, a: &Config, b: &Config) -> Vec<String> {
+        let [a, b] = [a, b].map(|config| serde_json::to_value(config).unwrap_or_default());
+        let mut keys = Vec::new();
+        compare("", &a, &b, &mut keys);
+        keys.retain(|key| self.uses(key));
+        keys
+    }
+}
+
+fn compare(key: &str, a: &Value, b: &Value, keys: &mut Vec<String>) {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        if a != b {
+            keys.push(key.to_owned());
+        }
+        return;
+    };
+    let of_b = b.keys().filter(|name| !a.contains_key(*name));
+    for name in a.keys().chain(of_b) {
+        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        let of = |table: &serde_json::Map<_, _>| table.get(name).cloned().unwrap_or_default();
+        compare(&key, &of(a), &of(b), keys);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::load::load_text;
+    use super::*;
+
+    const BEFORE: &str = r#"
+        data_dir = "/a"
+        [ingest]
+        listen = "127.0.0.1:1"
+        [s3]
+        region = "eu-west-1"
+        [[token]]
+        name = "one"
+        hash = "blake3:0000000000000000000000000000000000000000000000000000000000000001"
+        allow = ["my-bucket/*"]
+    "#;
+
+    const AFTER: &str = r#"
+        data_dir = "/b"
+        log_level = "debug"
+        [log]
+        interval = "5m"
+        [ingest]
+        listen = "127.0.0.1:2"
+        idempotency_window = "20m"
+        limits = { connection = { requests_per_minute = 7 } }
+        [flusher]
+        upload_concurrency = 3
+        [s3]
+        region = "eu-west-2"
+        [[bucket]]
+        name = "my-bucket"
+        [[token]]
+        name = "two"
+        hash = "blake3:0000000000000000000000000000000000000000000000000000000000000002"
+        allow = ["my-bucket/*"]
+    "#;
+
+    fn taken_up(live: Live) -> (Config, Config, Vec<String>) {
+        let read = |text| load_text(Some((Path::new("f"), text)), [], None).unwrap();
+        let (before, after) = (read(BEFORE), read(AFTER));
+        let (config, waiting) = after.taken_up(&before.config, live).unwrap();
+        assert_eq!(config.data_dir, before.config.data_dir);
+        assert_eq!(config.ingest.listen, before.config.ingest.listen);
+        assert_eq!(config.log_level, after.config.log_level);
+        (config, after.config, waiting)
+    }
+
+    #[test]
+    fn ingest_takes_up_who_may_send_and_says_what_waits() {
+        let (config, read, waiting) = taken_up(Live::Ingest);
+        assert_eq!(config.tokens, read.tokens);
+        assert_eq!(config.ingest.limits, read.ingest.limits);
+        assert_eq!(config.s3.region.unwrap().as_str(), "eu-west-1");
+        let expected = ["data_dir", "ingest.idempotency_window", "ingest.listen", "log.interval"];
+        assert_eq!(waiting, expected);
+    }
+
+    #[test]
+    fn the_flusher_takes_up_how_buckets_are_reached_and_says_what_waits() {
+        let (config, read, waiting) = taken_up(Live::Flusher);
+        assert_eq!((&config.s3, &config.buckets), (&read.s3, &read.buckets));
+        assert_eq!(config.tokens[0].name.as_str(), "one");
+        let expected = ["data_dir", "flusher.upload_concurrency", "ingest.idempotency_window"];
+        assert_eq!(waiting, expected);
+    }
+
+    #[test]
+    fn what_does_not_go_with_the_rest_that_still_holds_is_refused() {
+        let read = |text| load_text(Some((Path::new("f"), text)), [], None).unwrap();
+        let before = read("[ingest]\nmax_request_bytes = \"1MiB\"\n");
+        let after = read("[ingest]\nmax_event_bytes = \"2MiB\"\nmax_request_bytes = \"2MiB\"\n");
+        let refused = after.taken_up(&before.config, Live::Ingest).unwrap_err();
+        assert!(refused.to_string().contains("does not fit into a request of 1MiB"), "{refused}");
+    }
+}

@@ -55,8 +55,10 @@ pub(crate) fn damaged_names(dir: &Path) -> Result<Vec<String>> {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let is_whole = match name.as_str() {
             "blobs" => entry.file_type().map_err(Error::io(&path))?.is_dir(),
-            CONF_FILE => ends_with_its_checksum(&path, 0)?,
-            name if is_snapshot(name) => ends_with_its_checksum(&path, LENGTH_BYTES)?,
+            CONF_FILE => body(&path, 0)?.is_some(),
+            name if is_snapshot(name) => {
+                body(&path, LENGTH_BYTES)?.is_some_and(|body| is_named(name, &body))
+            }
             _ => true,
         };
         if !is_whole {
@@ -77,21 +79,34 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
     name.starts_with("snap.") && Path::new(name).extension().is_none_or(|it| it != UNFINISHED)
 }
 
-/// sled 0.34's `read_config` and `read_snapshot`: the CRC-32 of all that stands before `between`
-/// bytes and itself.
-fn ends_with_its_checksum(path: &Path, between: usize) -> Result<bool> {
+/// What stands in a file before `between` bytes and its checksum; `None` where that is wrong, or where
+/// nothing stands there. sled 0.34's `read_config` and `read_snapshot`: it is the CRC-32 of the body.
+fn body(path: &Path, between: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     match open_file(path) {
         Ok(mut file) => file.read_to_end(&mut bytes).map_err(Error::io(path))?,
-        Err(Error::Damaged { .. }) => return Ok(false),
+        Err(Error::Damaged { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let Some((rest, checksum)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
-        return Ok(false);
+        return Ok(None);
     };
-    let body = rest.len().checked_sub(between).and_then(|length| rest.get(..length));
-    let is_right = |body: &[u8]| crc32fast::hash(body) == u32::from_le_bytes(*checksum);
-    Ok(body.is_some_and(|body| !body.is_empty() && is_right(body)))
+    let (checksum, length) = (u32::from_le_bytes(*checksum), rest.len().checked_sub(between));
+    bytes.truncate(length.unwrap_or_default());
+    let is_right = !bytes.is_empty() && crc32fast::hash(&bytes) == checksum;
+    Ok(is_right.then_some(bytes))
+}
+
+/// Whether a snapshot stands under its own name. One of another log, with a right checksum, would lead
+/// sled astray: a file system without a journal can leave it there, by an inode that was used again.
+///
+/// sled 0.34's `write_snapshot` and `shift_i64_opt`: the name has the log's stable position in
+/// hexadecimal digits, 0 where there is none; the body begins with it, one higher, or with 0.
+fn is_named(name: &str, body: &[u8]) -> bool {
+    let position = name.strip_prefix("snap.").and_then(|it| i64::from_str_radix(it, 16).ok());
+    let (Some(position), Some(begins)) = (position, body.first_chunk()) else { return false };
+    let begins = i64::from_le_bytes(*begins);
+    begins == position.saturating_add(1) || (begins, position) == (0, 0)
 }
 
 #[cfg(test)]
@@ -150,5 +165,35 @@ mod tests {
         assert_eq!(what, format!("blobs, conf, {snapshot} is not what was written"));
         let db = open_database(path).unwrap();
         assert_eq!(db.get("key").unwrap().unwrap(), "value");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_log_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = |name: &str, values: u32| {
+            let path = dir.path().join(name);
+            let db = open_database(&path).unwrap();
+            for value in 0..values {
+                db.insert(value.to_be_bytes(), vec![0; 1000]).unwrap();
+            }
+            db.flush().unwrap();
+            drop(db);
+            drop(open_database(&path).unwrap());
+            let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            let is_snapshot = |path: &std::path::PathBuf| {
+                path.file_name().unwrap().to_string_lossy().starts_with("snap.")
+            };
+            let snapshot = names.into_iter().find(is_snapshot).unwrap();
+            (path, snapshot)
+        };
+        let ((one, of_one), (two, of_two)) = (made("one", 10), made("two", 20));
+        assert_eq!(
+            (damaged_names(&one).unwrap().len(), damaged_names(&two).unwrap().len()),
+            (0, 0)
+        );
+        fs::copy(of_two, &of_one).unwrap();
+        let what = set_aside_damage(&one).unwrap().unwrap();
+        assert!(what.contains("snap."), "{what}");
+        assert_eq!(open_database(&one).unwrap().len(), 10);
     }
 }

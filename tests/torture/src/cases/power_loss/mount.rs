@@ -24,7 +24,8 @@ pub(crate) fn place() -> TempDir {
 
 /// What `e2fsck` says where blocks of a file are gone that had been synced, or where a name leads to
 /// an inode that was another's before (`e2fsck/problem.c`, passes 1 and 2).
-const LOST: [&str; 4] = ["extent", "illegal block", "multiply-claimed", "incorrect filetype"];
+const LOST: [&str; 5] =
+    ["extent", "illegal block", "multiply-claimed", "incorrect filetype", "is a link to directory"];
 
 /// How ext4 comes back after a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,13 @@ impl Mounted {
         let mut mount = Command::new("mount");
         mount.args(["-t", "ext4", "-o", "loop"]).arg(this.device.join(FILE)).arg(&this.root);
         done(&mut mount)?;
+        if journal == Journal::None
+            && let Some(path) = find(&this.root, &["-type", "f", "-links", "+1"])?.lines().next()
+        {
+            // Nobody here gives a file a second name. One of the two is of a file that was removed, and
+            // whose inode another one got: whoever writes by the one name overwrites the other's.
+            return Err(NotMounted::BeyondRepair(format!("{path} has the inode of another file")));
+        }
         Ok(this)
     }
 
@@ -169,7 +177,9 @@ fn mend(device: &Path) -> Result<String, NotMounted> {
 fn unmount(point: &Path) {
     if is_mounted(point) && done(Command::new("umount").arg(point)).is_err() {
         let lazily = done(Command::new("umount").arg("--lazy").arg(point));
-        lazily.unwrap_or_else(|error| eprintln!("{}: {error}", point.display()));
+        if let Err(error) = lazily {
+            eprintln!("{}: {error}", point.display());
+        }
     }
 }
 
@@ -205,11 +215,16 @@ pub(crate) fn remove_stale() {
     }
 }
 
-/// Runs a command; an error has what it said.
-fn done(command: &mut Command) -> io::Result<()> {
+/// What `find` prints of all that is below a directory.
+pub(crate) fn find(root: &Path, args: &[&str]) -> io::Result<String> {
+    done(Command::new("find").arg(root).args(args))
+}
+
+/// Runs a command, and returns what it printed; an error has what it said.
+fn done(command: &mut Command) -> io::Result<String> {
     let output = command.output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 
 use tests::{Ledger, Sent, Setup, Site, Snapshot, wait_for};
 
 use super::disk::{Blocks, Disk, Recording};
-use super::mount::{Journal, Mounted, NotMounted};
+use super::mount::{Journal, Mounted, NotMounted, find};
 use crate::figures::Figures;
 use crate::judge::{Late, judge};
 
@@ -51,10 +50,6 @@ impl Recovery {
             }
             Err(NotMounted::Failed(error)) => panic!("ext4 does not mount: {error}"),
         };
-        let shared = shared(mounted.root());
-        if !shared.is_empty() {
-            eprintln!("shared: {shared} {}", mounted.mended());
-        }
         let data = mounted.root().join("log");
         let log = super::RUNS.to_owned();
         let site = Site::with(&Setup { data: Some(data.clone()), log, ..Setup::default() });
@@ -96,24 +91,11 @@ impl Drop for Found<'_> {
         }
         eprintln!("e2fsck: {}", self.mounted.mended());
         eprintln!("the flusher: {}", self.said);
-        eprintln!(
-            "{}",
-            find(self.mounted.root(), &["-printf", "%10s bytes, inode %4i × %n  /%P\n"])
-        );
+        match find(self.mounted.root(), &["-printf", "%10s bytes, inode %4i × %n  /%P\n"]) {
+            Ok(files) => eprintln!("{files}"),
+            Err(error) => eprintln!("find: {error}"),
+        }
     }
-}
-
-/// The files with more than one name. Neither service ever gives a file two: the names are of two
-/// times, of which ext4 without its journal has kept the older one.
-fn shared(root: &Path) -> String {
-    find(root, &["-type", "f", "-links", "+1"])
-}
-
-/// What `find` says of all that is there.
-fn find(root: &Path, args: &[&str]) -> String {
-    let output = Command::new("find").arg(root).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("find: {error}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn is_empty(dir: &Path) -> bool {

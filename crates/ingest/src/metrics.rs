@@ -25,6 +25,7 @@ const REQUEST_BYTES: &str = "minutelog_ingest_request_bytes";
 const COMMIT_SECONDS: &str = "minutelog_ingest_commit_duration_seconds";
 const COMMIT_EVENTS: &str = "minutelog_ingest_commit_events";
 const LOG_BYTES: &str = "minutelog_ingest_log_bytes";
+const LOG_MAX_BYTES: &str = "minutelog_ingest_log_max_bytes";
 const CONNECTIONS: &str = "minutelog_ingest_open_connections";
 const EVICTED: &str = "minutelog_ingest_evicted_connections_total";
 const HANDSHAKES_FAILED: &str = "minutelog_ingest_tls_handshakes_failed_total";
@@ -57,6 +58,7 @@ pub(crate) struct Metrics {
     commit_seconds: Histogram,
     commit_events: Histogram,
     log_bytes: Gauge,
+    log_max_bytes: Gauge,
     connections: Gauge,
     evicted: Counter,
     handshakes_failed: Counter,
@@ -89,6 +91,7 @@ impl Metrics {
             commit_seconds: histogram(COMMIT_SECONDS),
             commit_events: histogram(COMMIT_EVENTS),
             log_bytes: gauge(LOG_BYTES),
+            log_max_bytes: gauge(LOG_MAX_BYTES),
             connections: gauge(CONNECTIONS),
             evicted: counter(EVICTED),
             handshakes_failed: counter(HANDSHAKES_FAILED),
@@ -137,6 +140,11 @@ impl Metrics {
     /// Events came again under their key and got the first answer.
     pub(crate) fn repeated(&self, events: u32) {
         self.repeats.increment(u64::from(events));
+    }
+
+    /// The log may have so many bytes.
+    pub(crate) fn log_may_have(&self, bytes: u64) {
+        self.log_max_bytes.set(float(bytes));
     }
 
     /// A client connected.
@@ -250,6 +258,7 @@ fn describe(recorder: &PrometheusRecorder) {
     histogram(COMMIT_SECONDS, Some(Unit::Seconds), "Writing and syncing one commit of the log.");
     histogram(COMMIT_EVENTS, Some(Unit::Count), "Events in one commit of the log.");
     gauge(LOG_BYTES, Some(Unit::Bytes), "Bytes of the log on disk, all states together.");
+    gauge(LOG_MAX_BYTES, Some(Unit::Bytes), "Bytes that the log may have: log.max_bytes.");
     gauge(CONNECTIONS, Some(Unit::Count), "Connections of clients that are open.");
     counter(EVICTED, Some(Unit::Count), "Idle connections closed to make room for others.");
     counter(HANDSHAKES_FAILED, Some(Unit::Count), "TLS handshakes that failed or took too long.");
@@ -280,6 +289,7 @@ mod tests {
         metrics.request_bytes(5);
         metrics.accepted(2, 9);
         metrics.log_bytes(17);
+        metrics.log_may_have(1 << 30);
         let first = metrics.connected();
         let second = metrics.connected();
         drop(first);
@@ -293,6 +303,7 @@ mod tests {
             "minutelog_ingest_request_duration_seconds_bucket{route=\"/v1/send/s3\",le=\"0.005\"} 1",
             "minutelog_ingest_request_bytes_sum 5",
             "minutelog_ingest_log_bytes 17",
+            "minutelog_ingest_log_max_bytes 1073741824",
             "minutelog_ingest_open_connections 1",
             "# HELP minutelog_ingest_commit_events Events in one commit of the log.",
         ] {

@@ -50,6 +50,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     // What can be refused first: a service that can't serve leaves no run behind.
     let metrics = Arc::new(Metrics::new());
+    metrics.log_may_have(config.max_log_bytes);
     let tls = open_tls(config.tls.clone(), Arc::clone(&clock), Arc::clone(&metrics)).await?;
     let ops_listener = bind("ingest.ops_listen", config.ops_listen)?;
     let listener = bind("ingest.listen", config.listen)?;

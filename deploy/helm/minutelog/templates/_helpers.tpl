@@ -73,13 +73,6 @@ data_dir = "/var/lib/minutelog/data"
 {{- end }}
 {{ end }}
 
-{{/* A size as in "10GiB", in bytes. */}}
-{{- define "minutelog.bytes" -}}
-{{- $units := dict "B" 1 "kB" 1000 "MB" 1000000 "GB" 1000000000 "TB" 1000000000000 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824 "TiB" 1099511627776 -}}
-{{- $unit := regexFind "[A-Za-z]+$" . -}}
-{{- mul (regexFind "^[0-9]+" . | int64) (get $units $unit | int64) -}}
-{{- end }}
-
 {{/* How long a pod may take to end: the drain, then 30 s for requests in flight, and some to spare. */}}
 {{- define "minutelog.gracePeriod" -}}
 {{- if .Values.drain.enabled }}{{ add .Values.drain.timeoutSeconds 60 }}{{ else }}60{{ end }}

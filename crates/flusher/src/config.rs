@@ -35,8 +35,9 @@ pub struct Config {
 pub enum Change {
     /// Uploads that begin from now on go by this store, and what failed is tried again at once.
     Store(Arc<dyn Store>),
-    /// All goes on as before, with a configuration that has nothing new for the store.
-    Nothing,
+    /// The configuration has nothing new for the store. What failed is tried again all the same: what
+    /// a person has mended may be somewhere else.
+    Retry,
     /// A configuration was read that can't be used; all stays as it is.
     Refused,
 }

@@ -72,14 +72,16 @@ impl Delivery {
         Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Uploads go by another store from now on. What failed by the one before says nothing of it.
-    pub(crate) fn replace_store(&self, store: Arc<dyn Store>) {
-        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
-        let parked = self.health(|health| {
-            health.clear(|_, _| true);
-            health.parked()
+    /// Nothing is held against any destination any more; with a store, uploads go by that from now on,
+    /// and a failure by the one before says nothing of it.
+    pub(crate) fn start_over(&self, store: Option<Arc<dyn Store>>) {
+        self.health(|health| {
+            if let Some(store) = store {
+                *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+            }
+            health.forget();
         });
-        metrics::parked_destinations(parked);
+        metrics::parked_destinations(0);
     }
 
     /// Does something with what is known of the destinations.
@@ -287,13 +289,8 @@ impl Delivery {
                 );
                 if durable { Upload::Delivered } else { Upload::Left(self.clock.now()) }
             }
-            Err(error) if error.class() != Class::Damaged && !self.goes_by(&store) => {
-                let failure = failure(UnixMillis::new(at_ms), error.message());
-                journal.record(number, Outcome::Failed(failure), place).await;
-                Upload::Left(self.clock.now())
-            }
             Err(error) => {
-                let outcome = self.failed(&object.destination, &error, at_ms);
+                let outcome = self.failed(&store, &object.destination, &error, at_ms);
                 let given_up = outcome.is_settled();
                 if journal.record(number, outcome, place).await && given_up {
                     return Upload::GivenUp;
@@ -313,7 +310,13 @@ impl Delivery {
     }
 
     /// Notes a failure; the outcome that goes into the journal.
-    fn failed(&self, destination: &Destination, error: &PutError, at_ms: u64) -> Outcome {
+    fn failed(
+        &self,
+        store: &Arc<dyn Store>,
+        destination: &Destination,
+        error: &PutError,
+        at_ms: u64,
+    ) -> Outcome {
         let failure = failure(UnixMillis::new(at_ms), error.message());
         if error.class() == Class::Damaged {
             metrics::quarantined();
@@ -323,7 +326,8 @@ impl Delivery {
         let now = UnixMillis::new(at_ms);
         let (parked, count) = self.health(|health| {
             let why = error.message();
-            let parked = health.failed(destination, error.class(), why, now, random_fraction());
+            let parked = self.goes_by(store)
+                && health.failed(destination, error.class(), why, now, random_fraction());
             (parked, health.parked())
         });
         metrics::parked_destinations(count);

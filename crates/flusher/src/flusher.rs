@@ -236,20 +236,19 @@ impl Loop {
                 () = shutdown.cancelled() => break,
             }
         }
+        drop(changes);
         while self.passes.join_next().await.is_some() {}
         Ok(())
     }
 
     fn take_up(&mut self, change: Change) {
         match change {
-            Change::Store(store) => {
-                self.delivery.replace_store(store);
-                metrics::config_reloaded();
-                self.spawn_what_is_due();
-            }
-            Change::Nothing => metrics::config_reloaded(),
-            Change::Refused => metrics::config_refused(),
+            Change::Store(store) => self.delivery.start_over(Some(store)),
+            Change::Retry => self.delivery.start_over(None),
+            Change::Refused => return metrics::config_refused(),
         }
+        metrics::config_reloaded();
+        self.spawn_what_is_due();
     }
 
     fn spawn<T: Send + 'static>(&mut self, stage: Stage, name: PartName, place: T) {

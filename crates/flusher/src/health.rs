@@ -186,6 +186,11 @@ impl Health {
         (before - self.destinations.len() - self.buckets.len()) as u64
     }
 
+    /// Forgets all that failed, so that everything may be tried at once.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { recoveries: self.recoveries + 1, ..Self::default() };
+    }
+
     /// A number that changes when something that failed works again.
     pub(crate) fn recoveries(&self) -> u64 {
         self.recoveries

@@ -113,6 +113,7 @@ async fn serve(
             }
         }
     };
+    drop(changes);
     service.begin_stopping();
     stop.cancel();
     match &end {

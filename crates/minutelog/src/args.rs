@@ -99,7 +99,7 @@ long keys (with my-bucket, prefixes of over 24 bytes): they are parked. Under lo
     #[command(
         after_help = "Example:\n  minutelog check --config /etc/minutelog.toml\n  MINUTELOG__LOG__INTERVAL=5m minutelog check --config /etc/minutelog.toml --json"
     )]
-    Check,
+    Check(CheckArgs),
     /// Inspect and repair
     #[command(
         arg_required_else_help = true,
@@ -155,6 +155,23 @@ pub(crate) struct DevArgs {
     /// The length of a minute: 1s 2s 5s 10s 15s 20s 30s 60s 5m 10m 15m
     #[arg(long, default_value_t, value_name = "LENGTH")]
     pub(crate) interval: model::Interval,
+}
+
+/// `minutelog check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Check what this service needs, and leave out what only the other one does [default: both]
+    #[arg(long, value_name = "SERVICE", hide_possible_values = true)]
+    pub(crate) service: Option<CheckedService>,
+}
+
+/// A service whose needs are checked: ingest or flusher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckedService {
+    /// Tokens, secrets and TLS files too.
+    Ingest,
+    /// What both need.
+    Flusher,
 }
 
 /// What both services take.

@@ -35,7 +35,7 @@ pub(crate) fn run(cli: Cli, level: Level) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(&global, &args),
         Command::Ingest(args) => ingest::run(global, &args, level),
         Command::Flusher(args) => flusher::run(global, &args, level),
-        Command::Check => check::run(&global),
+        Command::Check(args) => check::run(&global, &args),
         Command::Admin { command } => admin::run(&global, command),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

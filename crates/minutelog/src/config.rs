@@ -7,12 +7,12 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod limits;
+mod live;
 mod load;
 mod outside;
 mod place;
 mod plain;
 mod redact;
-mod reload;
 mod rules;
 mod s3;
 mod stream;
@@ -27,11 +27,11 @@ use model::Interval;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use limits::{LimitsConfig, RateConfig};
+pub(crate) use live::Live;
 #[cfg(feature = "embedded")]
 pub(crate) use load::variables;
-pub(crate) use load::{Loaded, config_file, load};
+pub(crate) use load::{Loaded, TakenUp, config_file, load};
 pub(crate) use place::ConfigError;
-pub(crate) use reload::Live;
 pub(crate) use s3::{BucketConfig, S3Config};
 pub(crate) use stream::{AccessKeyConfig, StreamConfig};
 pub(crate) use tls::TlsConfig;

@@ -54,7 +54,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn start_tracing(cli: &Cli) -> Result<telemetry::Level, Failure> {
     let service = cli.command.is_service();
     let default_level = if service { "info" } else { "warn" };
-    let level = cli.global.log_level.as_deref();
+    // An empty variable is none.
+    let level = cli.global.log_level.as_deref().filter(|level| !level.is_empty());
     // Log lines would stand in the middle of the screen.
     let on_screen = cli.command.is_screen() && io::stderr().is_terminal();
     let level = if on_screen { Some("off") } else { level };

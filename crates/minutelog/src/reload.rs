@@ -4,6 +4,8 @@
 //! in a metric. What can only be changed by a new start is named in the log, and waits for that.
 
 use std::convert::Infallible;
+use std::env;
+use std::fs;
 use std::future::pending;
 
 use tokio::signal::unix::Signal;
@@ -12,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::args::Global;
 use crate::commands::{load_config, warn};
-use crate::config::{Config, Live, Loaded};
+use crate::config::{Config, Live, TakenUp, config_file};
 use crate::failure::{Code, Failure};
 use crate::telemetry::Level;
 
@@ -39,17 +41,24 @@ impl Reload {
         change: impl AsyncFn(&Config, &Config) -> Result<C, Failure>,
     ) -> Infallible {
         while self.hangups.recv().await.is_some() {
-            let told = match self.read().await {
-                Ok((config, waiting)) => match change(&self.running, &config).await {
-                    Ok(change) => {
-                        self.hold(config, &waiting);
-                        change
+            let sent = match self.read(&change).await {
+                Ok((taken, change)) => {
+                    let sent = changes.send(change).await;
+                    if sent.is_ok() {
+                        self.hold(taken);
                     }
-                    Err(failure) => refuse(&failure, &refused),
-                },
-                Err(failure) => refuse(&failure, &refused),
+                    sent
+                }
+                Err(failure) => {
+                    tracing::error!(
+                        error = %failure,
+                        "the configuration was read again and can't be used: the one from before still holds"
+                    );
+                    changes.send(refused()).await
+                }
             };
-            if changes.send(told).await.is_err() {
+            if sent.is_err() {
+                tracing::info!("stopping: the configuration is not read again");
                 break;
             }
         }
@@ -57,42 +66,52 @@ impl Reload {
         pending().await
     }
 
-    /// What holds by the configuration as it is read now, and the keys that wait for a new start.
-    async fn read(&self) -> Result<(Config, Vec<String>), Failure> {
-        let (global, live) = (self.global.clone(), self.live);
-        let read = move || -> Result<Loaded, Failure> {
-            let loaded = load_config(&global)?;
-            if live == Live::Ingest {
-                loaded.check_for_ingest()?;
-            }
-            Ok(loaded)
+    /// What holds by the configuration as it is read now, and what the service is told of it.
+    async fn read<C>(
+        &self,
+        change: impl AsyncFn(&Config, &Config) -> Result<C, Failure>,
+    ) -> Result<(TakenUp, C), Failure> {
+        let (global, live, running) = (self.global.clone(), self.live, self.running.clone());
+        let read = move || -> Result<TakenUp, Failure> {
+            refuse_pipe(&global)?;
+            Ok(load_config(&global)?.taken_up(&running, live)?)
         };
-        let loaded = spawn_blocking(read)
+        let taken = spawn_blocking(read)
             .await
             .map_err(|error| Failure::new(Code::Internal, format!("configuration: {error}")))??;
-        Ok(loaded.taken_up(&self.running, self.live)?)
+        let change = change(&self.running, &taken.config).await?;
+        Ok((taken, change))
     }
 
-    fn hold(&mut self, config: Config, waiting: &[String]) {
-        self.level.follow(config.log_level.as_ref());
-        tracing::info!("the configuration was read again, and what can be taken up is");
+    fn hold(&mut self, TakenUp { config, changed, waiting }: TakenUp) {
+        let keys = changed.join(", ");
+        tracing::info!(keys, "the configuration was read again, and what can be taken up is");
         if !waiting.is_empty() {
             let keys = waiting.join(", ");
             tracing::warn!(keys, "these keys have changed, and hold from the next start on");
+        }
+        if self.level.is_given() && changed.iter().any(|key| key == "log_level") {
+            tracing::warn!("log_level has no say: --log-level or MINUTELOG_LOG was given");
         }
         let service = match self.live {
             Live::Ingest => "ingest",
             Live::Flusher => "flusher",
         };
         warn(&config, service);
+        self.level.follow(config.log_level.as_ref());
         self.running = config;
     }
 }
 
-fn refuse<C>(failure: &Failure, refused: impl Fn() -> C) -> C {
-    tracing::error!(
-        error = %failure,
-        "the configuration was read again and can't be used: the one from before still holds"
-    );
-    refused()
+/// A pipe can be read once: it would be waited for, or found empty.
+fn refuse_pipe(global: &Global) -> Result<(), Failure> {
+    let file = config_file(global.config.as_deref(), env::var_os("MINUTELOG_CONFIG"));
+    match file.as_ref().map(fs::metadata) {
+        Some(Ok(of)) if !of.is_file() => {
+            let path = file.unwrap_or_default();
+            let what = "is no file that can be read again: give one with --config";
+            Err(Failure::new(Code::Config, format!("{}: {what}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }

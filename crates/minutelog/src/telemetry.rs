@@ -18,7 +18,12 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// Goes by a configuration from now on, where the command line has not said which lines there are.
+    /// Whether the command line has said which lines there are, so that no configuration has a say.
+    pub(crate) fn is_given(&self) -> bool {
+        self.given
+    }
+
+    /// Goes by a configuration from now on, unless the command line has said which lines there are.
     pub(crate) fn follow(&self, configured: Option<&LogLevel>) {
         if self.given {
             return;

@@ -78,6 +78,11 @@ impl S3Store {
         Ok(aborted)
     }
 
+    /// The region of all buckets that have none of their own.
+    pub fn region(&self) -> Option<&str> {
+        self.any.client.config().region().map(AsRef::as_ref)
+    }
+
     pub(crate) fn target(&self, bucket: &Bucket) -> &Target {
         self.buckets.get(bucket).unwrap_or(&self.any)
     }

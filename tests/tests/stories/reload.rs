@@ -1,5 +1,8 @@
 //! SIGHUP: a service takes up another configuration while it runs, or keeps the one that it has.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{S3Server, Service, Setup, Site, wait_for};
@@ -24,6 +27,58 @@ fn token(site: &Site, name: &str, more: &str) -> (String, String) {
     (made["token"].as_str().unwrap().to_owned(), block)
 }
 
+/// A connection that is kept open, and sends with a token.
+struct Connection {
+    stream: TcpStream,
+    token: String,
+}
+
+impl Connection {
+    fn new(ingest: &Service, token: &str) -> Self {
+        let stream = TcpStream::connect(ingest.address()).unwrap();
+        Self { stream, token: token.to_owned() }
+    }
+
+    /// Sends the head of a request.
+    fn head(&mut self) {
+        let head = format!(
+            "POST /v1/s3/my-bucket HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n\
+             Authorization: Bearer {}\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
+            self.token
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
+    }
+
+    /// Begins a request: its token is known, and its body is waited for.
+    fn begin(&mut self) {
+        self.head();
+        assert_eq!(self.status("\r\n\r\n"), 100);
+    }
+
+    /// Sends the body of what has begun; the status of the answer.
+    fn end(&mut self) -> u16 {
+        self.stream.write_all(b"x").unwrap();
+        self.status("}")
+    }
+
+    /// The status of the answer to the head alone.
+    fn ask(&mut self) -> u16 {
+        self.head();
+        self.status("}")
+    }
+
+    /// The status of an answer that ends so.
+    fn status(&mut self, end: &str) -> u16 {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            text.push(char::from(byte[0]));
+        }
+        text.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
 /// The log's lines that have this message.
 fn said(service: &Service, message: &str) -> Vec<Value> {
     let lines = service.log();
@@ -39,6 +94,7 @@ fn ingest_takes_up_tokens_limits_and_the_log_level() {
     let setup = Setup { ingest: String::new(), rest: of_first.clone(), ..Setup::long_minute() };
     let site = Site::with(&setup);
     let ingest = site.ingest();
+    let text_of_second = second.clone();
     let [first, second] = [first, second].map(|text| ingest.client().with_token(&text));
     let send = |client: &tests::Client| client.post_bulk("my-bucket", "text/plain", "xyz").status;
     assert_eq!((send(&first), send(&second)), (200, 401));
@@ -57,11 +113,15 @@ fn ingest_takes_up_tokens_limits_and_the_log_level() {
     assert_eq!((send(&first), send(&first)), (413, 413));
     first.post_bulk("my-bucket", "text/plain", "x").problem(429, "rate-limited");
 
-    // Of a token that is withdrawn no request is taken any more, on no connection.
-    reload(&site, &ingest, |text| text.replace(&of_first, ""));
-    wait_for("the first token to be gone", || ingest.metric(INGEST_RELOADS) >= 2.0);
-    assert_eq!(send(&first), 401);
-    assert_eq!(second.post_bulk("my-bucket", "text/plain", "xy").status, 200);
+    // A token that is withdrawn is good for what has begun and nothing more, on open connections too.
+    let mut open = Connection::new(&ingest, &text_of_second);
+    open.begin();
+    assert_eq!(open.end(), 200);
+    open.begin();
+    reload(&site, &ingest, |text| text.replace(&of_second, ""));
+    wait_for("the second token to be gone", || ingest.metric(INGEST_RELOADS) >= 2.0);
+    assert_eq!(open.end(), 200, "it began before");
+    assert_eq!((open.ask(), send(&second)), (401, 401));
     assert_eq!(ingest.terminate(), Some(0));
 }
 

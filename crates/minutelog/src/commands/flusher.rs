@@ -25,18 +25,22 @@ pub(crate) fn run(global: Global, args: &FlusherArgs, level: Level) -> Result<()
     files::raise_limit();
     runtime()?.block_on(async {
         let shutdown = signals::shutdown_token()?;
+        let hangups = if args.once { None } else { Some(signals::hangups()?) };
         if args.service.stop_with_parent {
             signals::follow_parent(&shutdown);
         }
         let store = Arc::new(s3::connect(&config).await?);
         let clock = Arc::new(SystemClock);
         let of_service = service_config(&config);
-        if args.once {
+        let Some(hangups) = hangups else {
             let drained = flusher::run_once(of_service, store, clock, shutdown).await?;
             return once(&global, matches!(drained, flusher::Drained::Yes));
-        }
+        };
         let (changes, taken_up) = mpsc::channel(reload::WAITING);
-        let hangups = signals::hangups()?;
+        let region = config.s3.region.is_none().then(|| store.region().map(ToOwned::to_owned));
+        let region = region.flatten();
+        let change =
+            async |before: &Config, after: &Config| change(before, after, region.as_deref()).await;
         let reload = Reload { hangups, global, running: config, level, live: Live::Flusher };
         let reload = reload.run(changes, || flusher::Change::Refused, change);
         supervision::start(&of_service.data_dir, flusher::progresses, shutdown.clone());
@@ -48,12 +52,17 @@ pub(crate) fn run(global: Global, args: &FlusherArgs, level: Level) -> Result<()
     })
 }
 
-/// What the flusher is told where `after` is to hold in place of `before`.
-async fn change(before: &Config, after: &Config) -> Result<flusher::Change, Failure> {
+/// What the flusher is told where `after` is to hold in place of `before`. `region` is what AWS's
+/// default chain named at the start, if it was asked.
+async fn change(
+    before: &Config,
+    after: &Config,
+    region: Option<&str>,
+) -> Result<flusher::Change, Failure> {
     if (&before.s3, &before.buckets) == (&after.s3, &after.buckets) {
-        return Ok(flusher::Change::Nothing);
+        return Ok(flusher::Change::Retry);
     }
-    Ok(flusher::Change::Store(Arc::new(s3::connect(after).await?)))
+    Ok(flusher::Change::Store(Arc::new(s3::connect_in(after, region).await?)))
 }
 
 fn once(global: &Global, drained: bool) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::SystemClock;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use super::{load_config, runtime, warn};
 use crate::args::{Global, ServiceArgs};
@@ -25,15 +26,12 @@ pub(crate) fn run(global: Global, args: &ServiceArgs, level: Level) -> Result<()
     let mut config = service_config(&loaded.config)?;
     config.max_connections = files::room_for(config.max_connections);
     runtime()?.block_on(async {
-        let shutdown = signals::shutdown_token()?;
+        let (shutdown, hangups) = (signals::shutdown_token()?, signals::hangups()?);
         if args.stop_with_parent {
             signals::follow_parent(&shutdown);
         }
         let (changes, taken_up) = mpsc::channel(reload::WAITING);
-        let hangups = signals::hangups()?;
         let reload = Reload { hangups, global, running: loaded.config, level, live: Live::Ingest };
-        let change =
-            async |_: &Config, config: &Config| Ok(ingest::Change::Rules(Box::new(rules(config)?)));
         let reload = reload.run(changes, || ingest::Change::Refused, change);
         supervision::start(&config.data_dir, wal::own_log_progresses, shutdown.clone());
         let service = ingest::run(config, Arc::new(SystemClock), shutdown, taken_up);
@@ -42,6 +40,15 @@ pub(crate) fn run(global: Global, args: &ServiceArgs, level: Level) -> Result<()
             never = reload => match never {},
         }
     })
+}
+
+/// What ingest is told of a configuration that is to hold.
+async fn change(_: &Config, config: &Config) -> Result<ingest::Change, Failure> {
+    let config = config.clone();
+    let rules = spawn_blocking(move || rules(&config)).await;
+    let rules = rules
+        .map_err(|error| Failure::new(Code::Internal, format!("configuration: {error}")))??;
+    Ok(ingest::Change::Rules(Box::new(rules)))
 }
 
 fn service_config(config: &Config) -> Result<ingest::Config, Failure> {

@@ -3,9 +3,20 @@
 use crate::config::{BucketConfig, Config, S3Config};
 use crate::failure::{Code, Failure};
 
-/// Connects to S3, which sends nothing yet.
+/// Connects to S3, which sends it nothing yet; AWS's default chain may be asked for the region.
 pub(crate) async fn connect(config: &Config) -> Result<store::S3Store, Failure> {
     connect_within(config, store::Limits::default()).await
+}
+
+/// The same where the default chain has named `region` before: it is not asked again, and what it would
+/// answer in a bad moment changes nothing.
+pub(crate) async fn connect_in(
+    config: &Config,
+    region: Option<&str>,
+) -> Result<store::S3Store, Failure> {
+    let s3 = defaults(&config.s3);
+    let region = s3.region.clone().or_else(|| region.map(ToOwned::to_owned));
+    connect_with(store::S3Config { region, ..s3 }, config).await
 }
 
 /// The same with other limits on how long calls may take.
@@ -13,10 +24,13 @@ pub(crate) async fn connect_within(
     config: &Config,
     limits: store::Limits,
 ) -> Result<store::S3Store, Failure> {
+    connect_with(store::S3Config { limits, ..defaults(&config.s3) }, config).await
+}
+
+async fn connect_with(s3: store::S3Config, config: &Config) -> Result<store::S3Store, Failure> {
     let buckets = config.buckets.iter().map(bucket).collect();
-    store::S3Store::connect(store::S3Config { limits, ..defaults(&config.s3) }, buckets)
-        .await
-        .map_err(|error| Failure::new(Code::Config, format!("S3: {error}")))
+    let connected = store::S3Store::connect(s3, buckets).await;
+    connected.map_err(|error| Failure::new(Code::Config, format!("S3: {error}")))
 }
 
 fn defaults(s3: &S3Config) -> store::S3Config {

@@ -20,18 +20,34 @@ pub(crate) struct Loaded {
     places: Places,
 }
 
+/// What a running service makes of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct TakenUp {
+    /// By which it runs from then on.
+    pub(crate) config: Config,
+    /// The keys that it takes up, in their order.
+    pub(crate) changed: Vec<String>,
+    /// The keys that have changed and wait for its next start.
+    pub(crate) waiting: Vec<String>,
+}
+
 impl Loaded {
-    /// What holds once a service that runs by another configuration has taken this one up, and the
-    /// keys of which it takes none up before it is started again.
-    pub(crate) fn taken_up(
-        &self,
-        running: &Config,
-        live: Live,
-    ) -> Result<(Config, Vec<String>), ConfigError> {
-        let config = live.merged(running, &self.config);
+    /// What holds once a service that runs by another configuration has taken this one up. Limits that
+    /// do not go with what holds until its next start wait for that, too.
+    pub(crate) fn taken_up(&self, running: &Config, live: Live) -> Result<TakenUp, ConfigError> {
+        let mut config = live.merged(running, &self.config);
+        if rules::check(&config, &self.places).is_err() {
+            config.ingest.limits = running.ingest.limits.clone();
+            config.ingest.max_event_bytes = running.ingest.max_event_bytes;
+        }
         rules::check(&config, &self.places)?;
+        if live == Live::Ingest {
+            rules::somebody_can_send(&config, &self.places)?;
+            stream::check_files(&config, &self.places)?;
+        }
+        let changed = live.differences(running, &config);
         let waiting = live.differences(&config, &self.config);
-        Ok((config, waiting))
+        Ok(TakenUp { config, changed, waiting })
     }
 
     /// Checks what only ingest needs: that somebody can send, and the files of secrets and of TLS.

@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A number of bytes, written as `"10GiB"`, `"1MiB"`, `"500kB"` or as a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,11 +140,19 @@ pub(crate) struct LogLevel(String);
 impl LogLevel {
     /// The log lines that a level or a list of directives stands for.
     pub(crate) fn parse(text: &str) -> Result<EnvFilter, String> {
-        EnvFilter::builder().parse(text).map_err(|error| {
+        let refuse = |why: &str| {
             format!(
-                "{text:?}: {error}: give trace, debug, info, warn, error or directives such as info,flusher=debug"
+                "{text:?}: {why}: give off, error, warn, info, debug, trace or directives such as info,flusher=debug"
             )
-        })
+        };
+        // The parser takes a misspelt level for the name of a target, and turns all others off.
+        for word in text.split(',').map(str::trim) {
+            let is_level = !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+            if !is_level && !word.contains(['=', '[']) {
+                return Err(refuse(&format!("{word:?} is no level")));
+            }
+        }
+        EnvFilter::builder().parse(text).map_err(|error| refuse(&error.to_string()))
     }
 
     /// As it was written.
@@ -256,6 +265,26 @@ impl NumberOrText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for good in ["info", "WARN", "off", "info,flusher=debug", "[span]=debug"] {
+            assert!(LogLevel::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "warning",
+            "verbose",
+            "info,",
+            "warn, s3s=info",
+            "flusher",
+            "info,flusher",
+            "flusher=loud",
+        ] {
+            let why = LogLevel::parse(bad).unwrap_err();
+            assert!(why.contains("info,flusher=debug"), "{bad}: {why}");
+        }
+    }
 
     #[test]
     fn sizes_read_back_as_they_are_written() {

@@ -45,10 +45,13 @@ impl Live {
 
     /// The keys that the service goes by and that two configurations have other values for, in order.
     pub(super) fn differences(self, a: &Config, b: &Config) -> Vec<String> {
-        let [a, b] = [a, b].map(|config| serde_json::to_value(config).unwrap_or_default());
+        let [a, b] = [a, b].map(|config| {
+            serde_json::to_value(config).expect("what was read as a tree is written as one")
+        });
         let mut keys = Vec::new();
         compare("", &a, &b, &mut keys);
         keys.retain(|key| self.uses(key));
+        keys.sort_unstable();
         keys
     }
 }
@@ -72,7 +75,8 @@ fn compare(key: &str, a: &Value, b: &Value, keys: &mut Vec<String>) {
 mod tests {
     use std::path::Path;
 
-    use super::super::load::load_text;
+    use super::super::ByteCount;
+    use super::super::load::{TakenUp, load_text};
     use super::*;
 
     const BEFORE: &str = r#"
@@ -108,19 +112,20 @@ mod tests {
         allow = ["my-bucket/*"]
     "#;
 
-    fn taken_up(live: Live) -> (Config, Config, Vec<String>) {
+    fn taken_up(live: Live) -> (TakenUp, Config) {
         let read = |text| load_text(Some((Path::new("f"), text)), [], None).unwrap();
         let (before, after) = (read(BEFORE), read(AFTER));
-        let (config, waiting) = after.taken_up(&before.config, live).unwrap();
-        assert_eq!(config.data_dir, before.config.data_dir);
-        assert_eq!(config.ingest.listen, before.config.ingest.listen);
-        assert_eq!(config.log_level, after.config.log_level);
-        (config, after.config, waiting)
+        let taken = after.taken_up(&before.config, live).unwrap();
+        assert_eq!(taken.config.data_dir, before.config.data_dir);
+        assert_eq!(taken.config.ingest.listen, before.config.ingest.listen);
+        assert_eq!(taken.config.log_level, after.config.log_level);
+        (taken, after.config)
     }
 
     #[test]
     fn ingest_takes_up_who_may_send_and_says_what_waits() {
-        let (config, read, waiting) = taken_up(Live::Ingest);
+        let (TakenUp { config, changed, waiting }, read) = taken_up(Live::Ingest);
+        assert_eq!(changed, ["ingest.limits", "log_level", "token"]);
         assert_eq!(config.tokens, read.tokens);
         assert_eq!(config.ingest.limits, read.ingest.limits);
         assert_eq!(config.s3.region.unwrap().as_str(), "eu-west-1");
@@ -130,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_flusher_takes_up_how_buckets_are_reached_and_says_what_waits() {
-        let (config, read, waiting) = taken_up(Live::Flusher);
+        let (TakenUp { config, changed, waiting }, read) = taken_up(Live::Flusher);
+        assert_eq!(changed, ["bucket", "log_level", "s3.region"]);
         assert_eq!((&config.s3, &config.buckets), (&read.s3, &read.buckets));
         assert_eq!(config.tokens[0].name.as_str(), "one");
         let expected = ["data_dir", "flusher.upload_concurrency", "ingest.idempotency_window"];
@@ -138,11 +144,25 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_with_the_rest_that_still_holds_is_refused() {
-        let read = |text| load_text(Some((Path::new("f"), text)), [], None).unwrap();
-        let before = read("[ingest]\nmax_request_bytes = \"1MiB\"\n");
-        let after = read("[ingest]\nmax_event_bytes = \"2MiB\"\nmax_request_bytes = \"2MiB\"\n");
+    fn a_limit_that_does_not_go_with_what_still_holds_waits_and_the_rest_is_taken_up() {
+        let read = |text: &str| load_text(Some((Path::new("f"), text)), [], None).unwrap();
+        let mut before = read(BEFORE).config;
+        before.ingest.max_request_bytes = ByteCount::from_mib(2);
+        let limits = "max_event_bytes = \"16MiB\"\nmax_request_bytes = \"32MiB\"\n";
+        let token = &AFTER[AFTER.find("[[token]]").unwrap()..];
+        let after = read(&format!("data_dir = \"/a\"\n[ingest]\n{limits}{token}"));
+        let taken = after.taken_up(&before, Live::Ingest).unwrap();
+        assert_eq!(taken.changed, ["token"]);
+        let expected = ["ingest.listen", "ingest.max_event_bytes", "ingest.max_request_bytes"];
+        assert_eq!(taken.waiting, expected);
+    }
+
+    #[test]
+    fn a_configuration_by_which_nobody_could_send_is_refused() {
+        let read = |text: &str| load_text(Some((Path::new("f"), text)), [], None).unwrap();
+        let (before, after) = (read(BEFORE), read("[ingest]\nauth = \"none\"\n"));
         let refused = after.taken_up(&before.config, Live::Ingest).unwrap_err();
-        assert!(refused.to_string().contains("does not fit into a request of 1MiB"), "{refused}");
+        assert!(refused.to_string().contains("nobody could send"), "{refused}");
+        assert!(after.taken_up(&before.config, Live::Flusher).is_ok());
     }
 }

@@ -252,6 +252,7 @@ fn describe(recorder: &PrometheusRecorder) {
     };
     counter(EVENTS, Some(Unit::Count), "Events acknowledged.");
     counter(EVENT_BYTES, Some(Unit::Bytes), "Bytes of the payloads acknowledged.");
+    counter(REPEATS, Some(Unit::Count), "Events that came again under their key.");
     counter(REQUESTS, Some(Unit::Count), "Requests answered, by route and status.");
     histogram(REQUEST_SECONDS, Some(Unit::Seconds), "From a request's headers to its answer.");
     histogram(REQUEST_BYTES, Some(Unit::Bytes), "Bodies after decompression.");

@@ -88,23 +88,23 @@ long keys (with my-bucket, prefixes of over 24 bytes): they are parked. Under lo
     )]
     Dev(DevArgs),
     /// The ingest service: takes events over HTTP into the log
-    #[command(after_help = "Example:\n  minutelog ingest --config /etc/minutelog.toml")]
+    #[command(after_help = "Example:\n  minutelog ingest --config /etc/minutelog/minutelog.toml")]
     Ingest(ServiceArgs),
     /// The flusher service: delivers finished minutes to S3
     #[command(
-        after_help = "Example:\n  minutelog flusher --config /etc/minutelog.toml\n  minutelog flusher --config /etc/minutelog.toml --once     exit 0: log drained, 75: something is undelivered"
+        after_help = "Example:\n  minutelog flusher --config /etc/minutelog/minutelog.toml\n  minutelog flusher --config /etc/minutelog/minutelog.toml --once     exit 0: log drained, 75: something is undelivered"
     )]
     Flusher(FlusherArgs),
     /// Validate the configuration and print it resolved, secrets redacted
     #[command(
-        after_help = "Example:\n  minutelog check --config /etc/minutelog.toml\n  MINUTELOG__LOG__INTERVAL=5m minutelog check --config /etc/minutelog.toml --json"
+        after_help = "Example:\n  minutelog check --config /etc/minutelog/minutelog.toml\n  MINUTELOG__LOG__INTERVAL=5m minutelog check --config /etc/minutelog/minutelog.toml --json"
     )]
     Check(CheckArgs),
     /// Inspect and repair
     #[command(
         arg_required_else_help = true,
         subcommand_value_name = "SUBCOMMAND",
-        after_help = "Example:\n  minutelog admin log --config /etc/minutelog.toml\n  minutelog admin events --since 15m --json"
+        after_help = "Example:\n  minutelog admin log --config /etc/minutelog/minutelog.toml\n  minutelog admin events --since 15m --json"
     )]
     Admin {
         #[command(subcommand)]

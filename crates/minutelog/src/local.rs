@@ -3,7 +3,7 @@
 //!
 //! Both services are processes of their own, with a configuration file of their own, as in
 //! production. In the directory lie `s3/` (buckets), `data/` (the log), `minutelog.toml` (for the
-//! services, and for `admin` to look with) and one log file per service.
+//! services, and for `admin` to look with), `credentials` for the S3 server, and one log file per service.
 
 mod ports;
 mod service;
@@ -81,6 +81,13 @@ impl Local {
             )
         })?;
         write_file(&config_file, &text)?;
+        // For whoever looks with `admin doctor`, `verify --objects` or AWS's own tools.
+        let credentials = directory.join("credentials");
+        let keys = server.keys();
+        let (id, secret) = (&keys.access_key_id, &keys.secret_access_key);
+        let text =
+            format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        write_file(&credentials, &text)?;
 
         let ingest = Service::start("ingest", directory, &config_file, None)?;
         let flusher = Service::start("flusher", directory, &config_file, Some(server.keys()))?;

@@ -62,7 +62,7 @@ services run and while they don't. On another address than loopback it asks for 
 browser: live and read-only, while the services run and while they don't. `?` shows the keys, `q` leaves. Colours \
 are left out where NO_COLOR is set. It needs a terminal: for scripts there are `admin log --json`, `admin events \
 --json` and `admin receipts --json`.",
-        after_help = "Example:\n  minutelog admin top --config /etc/minutelog.toml\n  minutelog admin top --interval 5s"
+        after_help = "Example:\n  minutelog admin top --config /etc/minutelog/minutelog.toml\n  minutelog admin top --interval 5s"
     )]
     Top(TopArgs),
     /// Try parked destinations now
@@ -82,7 +82,7 @@ be sent.",
     Replay(ReplayArgs),
     /// Seal the open minute early and deliver everything: for taking a machine out
     #[command(
-        after_help = "Example:\n  minutelog admin drain --config /etc/minutelog.toml\n  minutelog admin drain --timeout 1h     exit 0: the log is empty, 75: something is left"
+        after_help = "Example:\n  minutelog admin drain --config /etc/minutelog/minutelog.toml\n  minutelog admin drain --timeout 1h     exit 0: the log is empty, 75: something is left"
     )]
     Drain(DrainArgs),
     /// Print the bucket policy (JSON) that minutelog needs and no more

@@ -145,6 +145,7 @@ See the objects, after the end of the minute:
 Look into the log:
 
   {program} admin log --config {config}
+  AWS_SHARED_CREDENTIALS_FILE={credentials} {program} admin doctor --config {config}
 
 Ctrl-C stops all of it; the data stays.
 "#,
@@ -152,5 +153,6 @@ Ctrl-C stops all of it; the data stays.
         page = inspector::url(page),
         directory = shown.display(),
         config = config.display(),
+        credentials = shown.join("credentials").display(),
     )
 }

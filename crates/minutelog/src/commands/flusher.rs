@@ -24,8 +24,12 @@ pub(crate) fn run(global: Global, args: &FlusherArgs, level: Level) -> Result<()
     // A seal has all runs of its minute open.
     files::raise_limit();
     runtime()?.block_on(async {
-        let shutdown = signals::shutdown_token()?;
-        let hangups = if args.once { None } else { Some(signals::hangups()?) };
+        let (shutdown, hangups) = if args.once {
+            (signals::shutdown_token()?, None)
+        } else {
+            let (shutdown, hangups) = signals::of_service()?;
+            (shutdown, Some(hangups))
+        };
         if args.service.stop_with_parent {
             signals::follow_parent(&shutdown);
         }

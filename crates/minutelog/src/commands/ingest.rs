@@ -26,7 +26,7 @@ pub(crate) fn run(global: Global, args: &ServiceArgs, level: Level) -> Result<()
     let mut config = service_config(&loaded.config)?;
     config.max_connections = files::room_for(config.max_connections);
     runtime()?.block_on(async {
-        let (shutdown, hangups) = (signals::shutdown_token()?, signals::hangups()?);
+        let (shutdown, hangups) = signals::of_service()?;
         if args.stop_with_parent {
             signals::follow_parent(&shutdown);
         }

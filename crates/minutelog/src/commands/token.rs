@@ -34,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &TokenArgs) -> Result<(), Failure> {
         return output::print_json(&Document { name, token: &token, hash, config: &block });
     }
     output::print(&format!(
-        "{token}\n\nThis token is shown once and kept nowhere. Clients send it as\n\n    Authorization: Bearer {token}\n\nPut its hash into the configuration, name what it may reach, and restart ingest:\n\n{block}"
+        "{token}\n\nThis token is shown once and kept nowhere. Clients send it as\n\n    Authorization: Bearer {token}\n\nPut its hash into the configuration, name what it may reach, and have ingest take it up (SIGHUP, `systemctl reload minutelog-ingest`):\n\n{block}"
     ))
 }
 

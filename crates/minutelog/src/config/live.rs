@@ -92,7 +92,7 @@ mod tests {
     "#;
 
     const AFTER: &str = r#"
-        data_dir = "/b"
+        data_dir = "/a"
         log_level = "debug"
         [log]
         interval = "5m"
@@ -116,7 +116,6 @@ mod tests {
         let read = |text| load_text(Some((Path::new("f"), text)), [], None).unwrap();
         let (before, after) = (read(BEFORE), read(AFTER));
         let taken = after.taken_up(&before.config, live).unwrap();
-        assert_eq!(taken.config.data_dir, before.config.data_dir);
         assert_eq!(taken.config.ingest.listen, before.config.ingest.listen);
         assert_eq!(taken.config.log_level, after.config.log_level);
         (taken, after.config)
@@ -129,7 +128,7 @@ mod tests {
         assert_eq!(config.tokens, read.tokens);
         assert_eq!(config.ingest.limits, read.ingest.limits);
         assert_eq!(config.s3.region.unwrap().as_str(), "eu-west-1");
-        let expected = ["data_dir", "ingest.idempotency_window", "ingest.listen", "log.interval"];
+        let expected = ["ingest.idempotency_window", "ingest.listen", "log.interval"];
         assert_eq!(waiting, expected);
     }
 
@@ -139,7 +138,7 @@ mod tests {
         assert_eq!(changed, ["bucket", "log_level", "s3.region"]);
         assert_eq!((&config.s3, &config.buckets), (&read.s3, &read.buckets));
         assert_eq!(config.tokens[0].name.as_str(), "one");
-        let expected = ["data_dir", "flusher.upload_concurrency", "ingest.idempotency_window"];
+        let expected = ["flusher.upload_concurrency", "ingest.idempotency_window"];
         assert_eq!(waiting, expected);
     }
 
@@ -160,9 +159,22 @@ mod tests {
     #[test]
     fn a_configuration_by_which_nobody_could_send_is_refused() {
         let read = |text: &str| load_text(Some((Path::new("f"), text)), [], None).unwrap();
-        let (before, after) = (read(BEFORE), read("[ingest]\nauth = \"none\"\n"));
+        let (before, after) =
+            (read(BEFORE), read("data_dir = \"/a\"\n[ingest]\nauth = \"none\"\n"));
         let refused = after.taken_up(&before.config, Live::Ingest).unwrap_err();
         assert!(refused.to_string().contains("nobody could send"), "{refused}");
         assert!(after.taken_up(&before.config, Live::Flusher).is_ok());
+    }
+
+    #[test]
+    fn an_empty_file_and_that_of_another_service_are_refused() {
+        let read = |text: &str| load_text(Some((Path::new("f"), text)), [], None).unwrap();
+        let before = read(BEFORE).config;
+        for text in ["", "data_dir = \"/b\"\n"] {
+            for live in [Live::Ingest, Live::Flusher] {
+                let refused = read(text).taken_up(&before, live).unwrap_err().to_string();
+                assert!(refused.contains("data_dir: another directory"), "{refused}");
+            }
+        }
     }
 }

@@ -35,6 +35,13 @@ impl Loaded {
     /// What holds once a service that runs by another configuration has taken this one up. Limits that
     /// do not go with what holds until its next start wait for that, too.
     pub(crate) fn taken_up(&self, running: &Config, live: Live) -> Result<TakenUp, ConfigError> {
+        if self.config.data_dir != running.data_dir {
+            let why = format!(
+                "another directory than that of the running service, {}: is it the right file, and whole? Another directory takes a restart",
+                running.data_dir.display()
+            );
+            return Err(self.places.refuse(&["data_dir"], why));
+        }
         let mut config = live.merged(running, &self.config);
         if rules::check(&config, &self.places).is_err() {
             config.ingest.limits = running.ingest.limits.clone();

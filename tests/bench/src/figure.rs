@@ -23,6 +23,8 @@ pub(crate) struct Figure {
     value: f64,
     unit: &'static str,
     goal: Option<Goal>,
+    /// Whether it reaches its goal.
+    reached: Option<bool>,
 }
 
 /// The figures of one stage.
@@ -57,7 +59,7 @@ impl Report {
 
     /// Notes a figure.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push(Figure { name: name.into(), value, unit, goal: None });
+        self.figures.push(Figure { name: name.into(), value, unit, goal: None, reached: None });
     }
 
     /// Notes a figure that is to reach something.
@@ -68,7 +70,8 @@ impl Report {
         unit: &'static str,
         goal: Goal,
     ) {
-        self.figures.push(Figure { name: name.into(), value, unit, goal: Some(goal) });
+        let reached = Some(goal.is_reached(value));
+        self.figures.push(Figure { name: name.into(), value, unit, goal: Some(goal), reached });
     }
 
     /// Notes how long things took.
@@ -85,15 +88,16 @@ impl Report {
         self.goal(name, mib(bytes), "MiB", Goal::AtMost(most_mib));
     }
 
-    /// Prints a table for people.
-    pub(crate) fn print(&self) {
+    /// Prints a table for people; where the figures for programs go to standard output, on standard
+    /// error.
+    pub(crate) fn print(&self, on_error: bool) {
         let mut table = Table::new();
         table.load_style(NOTHING);
         table.set_header([self.stage, "", "", "goal"]);
         for figure in &self.figures {
             let mut value = Cell::new(number(figure.value)).set_alignment(CellAlignment::Right);
             let goal = figure.goal.map(|goal| {
-                let reached = goal.is_reached(figure.value);
+                let reached = figure.reached == Some(true);
                 let colour = if reached { Color::Green } else { Color::Red };
                 value = value.clone().fg(colour);
                 format!("{} {}", if reached { "✓" } else { "✗" }, goal.text())
@@ -101,7 +105,8 @@ impl Report {
             let (name, goal) = (Cell::new(&figure.name), Cell::new(goal.unwrap_or_default()));
             table.add_row([name, value, Cell::new(figure.unit), goal]);
         }
-        println!("{}\n{table}\n", self.about);
+        let text = format!("{}\n{table}\n", self.about);
+        if on_error { eprintln!("{text}") } else { println!("{text}") }
     }
 }
 

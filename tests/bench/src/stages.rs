@@ -126,7 +126,7 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
         }
         let mut report = Report::new(stage.name, stage.about);
         (stage.run)(&bench, &mut report).with_context(|| format!("stage {}", stage.name))?;
-        report.print();
+        report.print(settings.json.as_deref() == Some(Path::new("-")));
         reports.push(report);
     }
     if let Some(file) = &settings.json {

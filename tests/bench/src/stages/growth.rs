@@ -34,9 +34,13 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         report.resident(&format!("{events} events: flusher"), peak, FLUSHER_MIB);
         costs.push((of_ingest, of_flusher));
     }
-    if let (Some(small), Some(large)) = (costs.first(), costs.last()) {
-        report.goal("ingest: 100 times / once", large.0 / small.0, "", Goal::AtMost(1.3));
-        report.goal("flusher: 100 times / once", large.1 / small.1, "", Goal::AtMost(1.3));
+    let mut costs = TIMES.iter().zip(&costs);
+    let steps = costs.clone().zip(costs.clone().skip(1));
+    let all = costs.clone().next().zip(costs.next_back());
+    for ((less, small), (more, large)) in steps.chain(all) {
+        let times = format!("{more} times / {less}");
+        report.goal(format!("ingest: {times}"), large.0 / small.0, "", Goal::AtMost(1.3));
+        report.goal(format!("flusher: {times}"), large.1 / small.1, "", Goal::AtMost(1.3));
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ impl<'de> Deserialize<'de> for LogLevel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let parsed = Self::parse(&text).map(|_| Self(text));
-        parsed.map_err(|why| de::Error::custom(format!("log level: {why}")))
+        parsed.map_err(de::Error::custom)
     }
 }
 

@@ -103,7 +103,9 @@ fn rule(random: &mut Random) -> Rule {
         (9, "UploadPart") => Fault::CutBody(bytes),
         (10, "UploadPart" | "CompleteMultipartUpload") => Fault::WrongETag,
         (8, "CompleteMultipartUpload") => Fault::Refuse(200, "InternalError"),
-        (9, "CompleteMultipartUpload") => Fault::Empty.done(),
+        // An empty answer is the right one to an abort: to what was not done it would be a lie that no
+        // client can see through.
+        (9, "CompleteMultipartUpload") | (8 | 9, "AbortMultipartUpload") => Fault::Empty.done(),
         (11, "CompleteMultipartUpload") => Fault::Refuse(404, "NoSuchUpload").done(),
         (12, "CompleteMultipartUpload") => Fault::Refuse(412, "PreconditionFailed").done(),
         (13, "CompleteMultipartUpload") => Fault::Refuse(409, "ConditionalRequestConflict"),

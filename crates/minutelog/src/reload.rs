@@ -76,9 +76,7 @@ impl Reload {
             refuse_pipe(&global)?;
             Ok(load_config(&global)?.taken_up(&running, live)?)
         };
-        let taken = spawn_blocking(read)
-            .await
-            .map_err(|error| Failure::new(Code::Internal, format!("configuration: {error}")))??;
+        let taken = from_disk(read).await?;
         let change = change(&self.running, &taken.config).await?;
         Ok((taken, change))
     }
@@ -101,6 +99,15 @@ impl Reload {
         self.level.follow(config.log_level.as_ref());
         self.running = config;
     }
+}
+
+/// Reads a part of the configuration on a thread that may wait for the disk.
+pub(crate) async fn from_disk<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(read)
+        .await
+        .map_err(|error| Failure::new(Code::Internal, format!("configuration: {error}")))?
 }
 
 /// A pipe can be read once: it would be waited for, or found empty.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use model::SystemClock;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
 use super::{load_config, runtime, warn};
 use crate::args::{Global, ServiceArgs};
@@ -45,9 +44,7 @@ pub(crate) fn run(global: Global, args: &ServiceArgs, level: Level) -> Result<()
 /// What ingest is told of a configuration that is to hold.
 async fn change(_: &Config, config: &Config) -> Result<ingest::Change, Failure> {
     let config = config.clone();
-    let rules = spawn_blocking(move || rules(&config)).await;
-    let rules = rules
-        .map_err(|error| Failure::new(Code::Internal, format!("configuration: {error}")))??;
+    let rules = reload::from_disk(move || rules(&config)).await?;
     Ok(ingest::Change::Rules(Box::new(rules)))
 }
 

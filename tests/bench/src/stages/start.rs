@@ -13,7 +13,7 @@ use crate::site::Site;
 /// How often it is started.
 const STARTS: u32 = 10;
 
-/// Their log takes over 10 GB at the usual length of a load, 20 s.
+/// Events for each second of a load, whose log takes over 10 GB at the usual 20 s.
 const EVENTS_A_SECOND: u64 = 2_400_000;
 
 pub(super) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
